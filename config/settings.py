@@ -1,0 +1,147 @@
+"""
+Settings, for all environments: they differ only by environment variables.
+
+Local mode is when none of DATABASE_URL, REDIS_URL, KAFKA_BOOTSTRAP_SERVERS is set (SLUICE_LOCAL=0/1 overrides): then
+a secret key is made, DEBUG is on, and logs are for people. A service without its variable is an embedded one.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+from config.database import parse_database_url
+from config.embedded.place import home_directory
+from config.env import env_bool, env_float, env_int, env_list, env_str
+from config.logging import configure_structlog, logging_settings
+from config.secret import local_secret_key
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+LOCAL_DIR = home_directory()
+
+DATABASE_URL = env_str("DATABASE_URL")
+REDIS_URL = env_str("REDIS_URL")  # "" = embedded, see config.embedded.redis_url
+KAFKA_BOOTSTRAP_SERVERS = env_list("KAFKA_BOOTSTRAP_SERVERS")  # [] = embedded, see config.embedded.kafka_bootstrap
+
+LOCAL = env_bool("SLUICE_LOCAL", default=not (DATABASE_URL or REDIS_URL or KAFKA_BOOTSTRAP_SERVERS))
+DEBUG = env_bool("DEBUG", default=LOCAL)
+SECRET_KEY = env_str("SECRET_KEY") or (local_secret_key(LOCAL_DIR) if LOCAL else "")
+if not SECRET_KEY:
+    raise ImproperlyConfigured(
+        "SECRET_KEY (or SECRET_KEY_FILE) is required. Certificates are signed with it, so keep it. "
+        "To try things out on your own machine, set SLUICE_LOCAL=1 instead: a key is then made and kept in .local/."
+    )
+SECRET_KEY_FALLBACKS = env_list("SECRET_KEY_FALLBACKS")  # former keys, still good for verifying
+
+ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", default=("localhost", "127.0.0.1", "[::1]") if LOCAL else ())
+CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_prometheus",
+    "config.apps.ConfigConfig",
+    "accounts",
+    "orders",
+    "orders.outbox",
+    "ingestion",
+]
+
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# Database
+LOCAL_DATABASE: dict[str, Any] = {"ENGINE": "config.embedded.backend", "NAME": "sluice", "USER": "sluice"}
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {"ENGINE": "django_prometheus.db.backends.postgresql", **parse_database_url(DATABASE_URL)}
+    if DATABASE_URL
+    else LOCAL_DATABASE,
+}
+DATABASES["default"]["CONN_MAX_AGE"] = env_int("CONN_MAX_AGE", 60)  # seconds a web process keeps a connection
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Cache. Values are JSON: a pickle would make whoever can write to Redis able to run code here. A slow Redis is
+# treated as an absent one, because everything in the cache can be had from Postgres.
+REDIS_TIMEOUT_SECONDS = env_float("REDIS_TIMEOUT_SECONDS", 0.2)
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache" if REDIS_URL else "config.embedded.cache.LocalRedisCache",
+        "LOCATION": REDIS_URL or "unix:///resolved/when/used",
+        "KEY_PREFIX": "sluice",
+        "OPTIONS": {
+            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+            "SOCKET_CONNECT_TIMEOUT": REDIS_TIMEOUT_SECONDS,
+            "SOCKET_TIMEOUT": REDIS_TIMEOUT_SECONDS,
+            "IGNORE_EXCEPTIONS": True,
+        },
+    },
+}
+DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+
+# Files
+STORAGES = {
+    "default": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": env_str("MEDIA_ROOT", str(LOCAL_DIR / "media"))},
+    },
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+STATIC_URL = "static/"
+STATIC_ROOT = env_str("STATIC_ROOT", str(BASE_DIR / "staticfiles"))
+
+# People
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+# Language and time
+LANGUAGE_CODE = "en"
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# Security behind a proxy that ends TLS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env_bool("BEHIND_TLS_PROXY", default=False) else None
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not LOCAL
+SECURE_HSTS_SECONDS = env_int("SECURE_HSTS_SECONDS", 0)
+
+# Logs
+LOG_JSON = env_bool("LOG_JSON", default=not LOCAL)
+LOG_LEVEL = env_str("LOG_LEVEL", "INFO").upper()
+LOGGING = logging_settings(json=LOG_JSON, level=LOG_LEVEL)
+configure_structlog()
