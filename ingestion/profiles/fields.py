@@ -8,6 +8,11 @@ from typing import Final
 MAX_ID_LENGTH: Final = 128
 MAX_NAME_LENGTH: Final = 255
 MAX_COUNTRY_LENGTH: Final = 64
+# Unicode White_Space, which is also what Polars strips: it never belongs to a value's edges.
+EDGES: Final = (
+    " \t\n\v\f\r\x85\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
 STATUSES: Final = ("placed", "paid", "shipped", "delivered", "cancelled")
 
 

@@ -12,7 +12,7 @@ import polars as pl
 from ingestion.profiles.definition import Profile
 from ingestion.profiles.errors import Problem, SettlementError
 from ingestion.profiles.evidence import Findings, settle_dates, settle_numbers, settle_signs
-from ingestion.profiles.fields import FIELDS
+from ingestion.profiles.fields import EDGES, FIELDS
 from ingestion.profiles.numberformats import strip_sign
 from ingestion.profiles.parsing import template_parts
 from ingestion.profiles.settlement import SettledFormats, SettledRules, Settlement
@@ -21,7 +21,6 @@ from ingestion.profiles.synonyms import normalise, rank
 if TYPE_CHECKING:
     from ingestion.reader.dialect import Dialect
 
-EDGES: Final = " \t\r\n\v\f\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 MAX_SAMPLES: Final = 20_000
 
 
