@@ -43,10 +43,16 @@ def logging_settings(*, json: bool, level: str) -> dict[str, Any]:
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(json=json)],
             }
         },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured", "stream": "ext://sys.stderr"}},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "structured", "stream": "ext://sys.stderr"}
+        },
         "root": {"handlers": ["stderr"], "level": "WARNING"},
-        "loggers": {name: {"level": level} for name in ("accounts", "orders", "ingestion", "config")}
-        | {"django": {"handlers": [], "level": "WARNING", "propagate": True}, "django.server": {"handlers": [], "level": "INFO", "propagate": True}},
+        "loggers": {
+            **{name: {"level": level} for name in ("accounts", "orders", "ingestion", "config")},
+            # Django's own handlers would print everything a second time.
+            "django": {"handlers": [], "level": "WARNING", "propagate": True},
+            "django.server": {"handlers": [], "level": "INFO", "propagate": True},
+        },
     }
 
 

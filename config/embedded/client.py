@@ -87,8 +87,13 @@ def _start_supervisor(place: Place) -> None:
     log_path = place.logs / "supervisor.log"
     with log_path.open("ab") as log:
         done = subprocess.run(
-            [sys.executable, "-m", "config.embedded", "supervise"], cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            env={**os.environ, "SLUICE_LOCAL_DIR": str(place.home)}, check=False,
+            [sys.executable, "-m", "config.embedded", "supervise"],
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "SLUICE_LOCAL_DIR": str(place.home)},
+            check=False,
         )
     if done.returncode != 0:
         tail = "\n".join(log_path.read_text(errors="replace").splitlines()[-5:])

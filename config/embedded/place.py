@@ -118,7 +118,7 @@ def _account(instance: str) -> Account:
             found = pwd.getpwnam(name)
         except KeyError:
             continue
-        # A group id that no account has; 2^30 … 2^30 + 2^24 is outside of what distributions and login services hand out.
+        # A group id that no account has: from 2^30 up, distributions and login services hand out none.
         return Account(uid=found.pw_uid, gid=(1 << 30) + int(instance, 16) % (1 << 24))
     raise EmbeddedError(f"Postgres does not run as root, and none of {', '.join(UNPRIVILEGED_ACCOUNTS)} exists here")
 

@@ -37,7 +37,9 @@ class Postgres(Service):
         # Nobody stands in the directory any more, so the pid file is stale, whoever has got its number since.
         (self.directory / "postmaster.pid").unlink(missing_ok=True)
         machine = Machine.here(self.directory)
-        configuration = postgres_configuration(machine, socket_directory=self.place.run, wal_compression=self._has_lz4())
+        configuration = postgres_configuration(
+            machine, socket_directory=self.place.run, wal_compression=self._has_lz4()
+        )
         (self.directory / "postgresql.conf").write_text(configuration)
 
     def main_process(self, found: list[psutil.Process]) -> psutil.Process | None:
@@ -68,8 +70,18 @@ class Postgres(Service):
         super().prepare()
         # The directory appears complete or not at all: initdb removes what it made when it fails, and refuses a
         # directory that is not empty.
-        command = [str(postgres_program(self.place, "initdb")), "-D", str(self.directory), "--username", ROLE, "--auth=trust",
-                   "--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=builtin", "--no-instructions"]
+        command = [
+            str(postgres_program(self.place, "initdb")),
+            "-D",
+            str(self.directory),
+            "--username",
+            ROLE,
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--locale-provider=builtin",
+            "--no-instructions",
+        ]
         child = self._spawn(command)
         if child.wait() != 0:
             raise EmbeddedError(f"initdb failed; see {self.log_path()}\n{self._log_tail()}")

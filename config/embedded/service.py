@@ -53,7 +53,7 @@ class Service(ABC):
             if self.place.account:
                 os.chown(self.directory, self.place.account.uid, self.place.account.gid)
 
-    def started(self) -> None:
+    def started(self) -> None:  # noqa: B027  (nothing to do by default)
         """Called when a freshly started server answers for the first time."""
 
     def main_process(self, found: list[psutil.Process]) -> psutil.Process | None:
@@ -103,9 +103,17 @@ class Service(ABC):
         account = self.place.account
         with self.log_path().open("ab") as log:
             return subprocess.Popen(
-                command, cwd=self.directory, env=server_environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, user=account.uid if account else None, group=account.gid if account else None,
-                extra_groups=[] if account else None, umask=0o077,
+                command,
+                cwd=self.directory,
+                env=server_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                user=account.uid if account else None,
+                group=account.gid if account else None,
+                extra_groups=[] if account else None,
+                umask=0o077,
             )
 
     def log_path(self) -> Path:
@@ -117,7 +125,9 @@ class Service(ABC):
             if not self.alive():
                 raise EmbeddedError(f"{self.name} stopped while starting; see {self.log_path()}\n{self._log_tail()}")
             if time.monotonic() > deadline:
-                raise EmbeddedError(f"{self.name} does not answer after {self.start_seconds:.0f} s; see {self.log_path()}")
+                raise EmbeddedError(
+                    f"{self.name} does not answer for {self.start_seconds:.0f} s; see {self.log_path()}"
+                )
             time.sleep(POLL_SECONDS)
         if self._child is not None:
             self.started()

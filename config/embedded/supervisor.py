@@ -42,7 +42,9 @@ class Supervisor:
     def __init__(self, place: Place, *, grace_seconds: float = GRACE_SECONDS) -> None:
         self.place = place
         self.grace_seconds = grace_seconds
-        self.services: dict[str, Service] = {service.name: service for service in (Postgres(place), Valkey(place), Kafka(place))}
+        self.services: dict[str, Service] = {
+            service.name: service for service in (Postgres(place), Valkey(place), Kafka(place))
+        }
         self._stopping = False
         self._last_needed = time.monotonic()
         self._restarted_at: dict[str, float] = {}

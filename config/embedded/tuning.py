@@ -33,41 +33,67 @@ class Machine:
 
 
 def postgres_configuration(machine: Machine, *, socket_directory: Path, wal_compression: bool) -> str:
-    """Contents of postgresql.conf. Settings made by ALTER SYSTEM win over it."""
-    memory, mib = machine.memory_bytes, lambda size: f"{size // MIB}MB"
-    settings: list[tuple[str, str, str]] = [
-        ("listen_addresses", "''", "no TCP: only who may enter the socket's directory gets in"),
-        ("unix_socket_directories", f"'{socket_directory}'", ""),
-        ("unix_socket_permissions", "0700", ""),
-        ("max_connections", "100", "workers, web processes and tests side by side"),
-        ("shared_buffers", mib(_between(32 * MIB, memory // 4, 4 * GIB)), "25 % of memory, at most 4 GB: the rest is page cache"),
-        ("effective_cache_size", mib(memory * 5 // 8), "what the planner may expect to find in both caches"),
-        ("work_mem", mib(_between(4 * MIB, memory // 512, 64 * MIB)), "for each sort and hash of each of 100 connections"),
-        ("maintenance_work_mem", mib(_between(64 * MIB, memory // 16, 1 * GIB)), "index builds after a load, VACUUM"),
-        ("max_wal_size", mib(_between(256 * MIB, machine.free_disk_bytes // 8, 8 * GIB)),
-         "a checkpoint makes every page's next change write the whole page again: have few; bounded by the free disk"),
-        ("min_wal_size", mib(_between(80 * MIB, machine.free_disk_bytes // 64, 1 * GIB)), "recycle WAL files, do not re-create them"),
-        ("checkpoint_timeout", "15min", "as max_wal_size; recovery after a crash takes seconds all the same"),
-        ("wal_compression", "lz4" if wal_compression else "off", "pglz costs more CPU than the WAL it saves"),
-        ("fsync", "on", "never traded"),
-        ("synchronous_commit", "on", "never traded"),
-        ("full_page_writes", "on", "never traded"),
-        ("random_page_cost", "1.1", "solid-state disks"),
-        ("max_worker_processes", str(max(8, machine.cores)), ""),
-        ("max_parallel_workers", str(machine.cores), ""),
-        ("autovacuum_naptime", "15s", "statistics of a table that a load has just filled are wanted soon"),
-        ("dynamic_shared_memory_type", "posix" if machine.shared_memory_bytes >= 256 * MIB else "mmap",
-         "containers often have a /dev/shm of 64 MB, too small for parallel queries"),
-        ("shared_preload_libraries", "'pg_stat_statements'", "where the time goes"),
-        ("track_io_timing", "on", ""),
-        ("timezone", "'UTC'", ""),
-        ("log_timezone", "'UTC'", ""),
-        ("lc_messages", "'C'", ""),
-        ("log_line_prefix", "'%m [%p] %q%a %u@%d '", ""),
-        ("log_lock_waits", "on", ""),
-    ]
-    lines = [f"{name} = {value}" + (f"  # {reason}" if reason else "") for name, value, reason in settings]
-    return "# Written at every start; make changes with ALTER SYSTEM.\n" + "\n".join(lines) + "\n"
+    """
+    Contents of postgresql.conf. Settings made by ALTER SYSTEM win over it.
+
+    Args:
+        wal_compression: the server was built with lz4.
+    """
+    memory, disk = machine.memory_bytes, machine.free_disk_bytes
+    return f"""\
+# Written at every start; make changes with ALTER SYSTEM.
+
+# No TCP: only who may enter the socket's directory gets in.
+listen_addresses = ''
+unix_socket_directories = '{socket_directory}'
+unix_socket_permissions = 0700
+# Workers, web processes and tests side by side.
+max_connections = 100
+
+# A quarter of the memory, at most 4 GB: the rest serves as page cache.
+shared_buffers = {_mib(_between(32 * MIB, memory // 4, 4 * GIB))}
+# What the planner may expect to find in both.
+effective_cache_size = {_mib(memory * 5 // 8)}
+# For each sort and hash of each connection.
+work_mem = {_mib(_between(4 * MIB, memory // 512, 64 * MIB))}
+# Index builds, VACUUM.
+maintenance_work_mem = {_mib(_between(64 * MIB, memory // 16, 1 * GIB))}
+# Containers often have a /dev/shm of 64 MB, too small for parallel queries.
+dynamic_shared_memory_type = {"posix" if machine.shared_memory_bytes >= 256 * MIB else "mmap"}
+max_worker_processes = {max(8, machine.cores)}
+max_parallel_workers = {machine.cores}
+
+# Never traded for speed.
+fsync = on
+synchronous_commit = on
+full_page_writes = on
+
+# After a checkpoint the next change of every page writes the whole page to the WAL: have few checkpoints. Bounded by
+# the free disk; recovery after a crash reads at most this much.
+max_wal_size = {_mib(_between(256 * MIB, disk // 8, 8 * GIB))}
+# Recycle WAL files rather than make new ones.
+min_wal_size = {_mib(_between(80 * MIB, disk // 64, 1 * GIB))}
+checkpoint_timeout = 15min
+# The other method, pglz, costs more CPU than the WAL it saves.
+wal_compression = {"lz4" if wal_compression else "off"}
+
+# Solid-state disks.
+random_page_cost = 1.1
+# Statistics of a table that a load has just filled are wanted soon.
+autovacuum_naptime = 15s
+
+shared_preload_libraries = 'pg_stat_statements'
+track_io_timing = on
+timezone = 'UTC'
+log_timezone = 'UTC'
+lc_messages = 'C'
+log_line_prefix = '%m [%p] %q%a %u@%d '
+log_lock_waits = on
+"""
+
+
+def _mib(size_bytes: int) -> str:
+    return f"{size_bytes // MIB}MB"
 
 
 def _between(low: int, value: int, high: int) -> int:

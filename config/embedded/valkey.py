@@ -20,8 +20,23 @@ class Valkey(Service):
     def command(self) -> list[str]:
         # Nothing is persisted: entries are caches, and task messages are only wake-ups for rows in Postgres.
         # volatile-lru evicts cached entries, which expire, and never a task message, which does not.
-        return [str(valkey_program(self.place)), "--port", "0", "--unixsocket", self._socket, "--unixsocketperm", "700",
-                "--save", "", "--appendonly", "no", "--maxmemory", "256mb", "--maxmemory-policy", "volatile-lru"]
+        return [
+            str(valkey_program(self.place)),
+            "--port",
+            "0",
+            "--unixsocket",
+            self._socket,
+            "--unixsocketperm",
+            "700",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--maxmemory",
+            "256mb",
+            "--maxmemory-policy",
+            "volatile-lru",
+        ]
 
     def ready(self) -> bool:
         try:

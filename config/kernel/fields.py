@@ -30,7 +30,7 @@ class TextKeyField(models.CharField):  # type: ignore[type-arg]
         kwargs.setdefault("db_collation", "C")
         super().__init__(*args, **kwargs)
 
-    default_validators = [RegexValidator(TEXT_KEY_PATTERN, TEXT_KEY_MESSAGE, code="invalid_key")]  # noqa: RUF012
+    default_validators = [RegexValidator(TEXT_KEY_PATTERN, TEXT_KEY_MESSAGE, code="invalid_key")]
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str:
         return f"character varying({self.max_length})"

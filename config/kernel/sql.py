@@ -9,9 +9,9 @@ After `queries = load_queries("ingestion", "queue")` – or without the file's n
 `queries.claim_chunk` is the text of that query without its leading comments. Modelled on procrastinate's loader.
 """
 
+import fnmatch
 import re
 from collections.abc import Iterator
-from fnmatch import fnmatch
 from functools import cache
 from importlib.resources import files
 
@@ -47,11 +47,12 @@ def load_queries(package: str, file: str = "*") -> Queries:
         package: dotted name of the package that has the folder `sql`.
         file: name without its ending; "*" for all files, whose names of queries must then differ.
     Raises:
-        QueryFileError: no such file, SQL before the first name, an empty query, a name given twice or that is no identifier.
+        QueryFileError: no such file, SQL before the first name, an empty query, a bad name or the same twice.
     """
     texts: dict[str, str] = {}
     folder = files(package).joinpath("sql")
-    found = sorted(entry.name for entry in folder.iterdir() if fnmatch(entry.name, f"{file}.sql")) if folder.is_dir() else []
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    found = sorted(fnmatch.filter(names, f"{file}.sql"))
     if not found:
         raise QueryFileError(f"{package}/sql/{file}.sql does not exist")
     for name in found:

@@ -17,7 +17,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         self._locate()
-        return super().get_connection_params()
+        parameters: dict[str, Any] = super().get_connection_params()
+        return parameters
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         for _ in range(ATTEMPTS - 1):

@@ -5,7 +5,6 @@ from typing import Any
 
 from django.db.backends.postgresql import client
 
-from config.embedded import postgres_url
 from config.embedded.place import home_directory, place_open
 from config.embedded.programs import postgres_program
 
