@@ -1,0 +1,359 @@
+"""
+Where records end: the exact rules, and a vectorised scan that applies them to many records at once.
+
+`RecordParser` is the definition; `scan` proves with numpy which lines are well-formed records of their own and asks the
+parser only about the others. Both work on the shadow (see encoding.py), so offsets are code units.
+
+A record damaged in a quoted field ends at the first line end after that field's opening quote, so one stray quote costs
+one line. Where earlier fields of the record span lines, the damage is put down to the first of them: then the rule gives
+the same answer whether the bytes behind are known (planner) or not (a worker that holds only its span).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ingestion.reader.dialect import Dialect
+
+Offsets = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+BLANKS = b" \t\r\n\v\f"
+SURPLUS_LIMIT = 64  # blank surplus fields after which a record over several lines is given up: bounds the look-ahead
+LF, CR, SPACE, TAB = 10, 13, 32, 9
+
+
+class NeedMore(Exception):  # noqa: N818 (a signal, not an error)
+    """The end of the record lies behind the bytes at hand."""
+
+
+class Parsed(NamedTuple):
+    """One record: `fields` are (start, stop, quoted); `tidy` means any strict CSV reader would agree."""
+
+    end: int
+    fields: list[tuple[int, int, bool]]
+    code: str | None = None
+    column: int | None = None
+    tidy: bool = False
+
+
+class RecordParser:
+    """
+    Reads one record at a known start.
+
+    Args:
+        columns: expected number of columns, None to accept any.
+        limit: longest record in code units, without its line end.
+    """
+
+    def __init__(
+        self, *, delimiter: str, quote: str | None, escape: str | None, columns: int | None, limit: int
+    ) -> None:
+        self.delimiter = delimiter.encode("ascii")
+        self.quote = quote.encode("ascii") if quote else None
+        self.escape = escape.encode("ascii") if escape else None
+        self.columns = columns
+        self.limit = limit
+        self._delimiter = ord(delimiter)
+        self._quote = ord(quote) if quote else -1
+        self._escape = ord(escape) if escape else -1
+
+    @classmethod
+    def of(cls, dialect: Dialect, *, max_record_bytes: int) -> RecordParser:
+        """The parser of a dialect."""
+        return cls(
+            delimiter=dialect.delimiter,
+            quote=dialect.quote,
+            escape=dialect.escape,
+            columns=dialect.columns,
+            limit=max_record_bytes // dialect.unit,
+        )
+
+    def marks(self) -> tuple[bytes, ...]:
+        """The bytes without which every line is a record."""
+        return tuple(mark for mark in (self.quote, self.escape) if mark)
+
+    def parse(self, data: bytes, start: int, *, eof: bool) -> Parsed:
+        """
+        The record at `start`.
+
+        Args:
+            eof: nothing follows `data`.
+        Raises:
+            NeedMore: the record may end behind `data`.
+        """
+        limit = start + self.limit
+        first_end = line_end = self.line_end(data, start, limit, eof)
+        if line_end < 0:
+            return Parsed(-1, [], "record_too_long")
+        fields: list[tuple[int, int, bool]] = []
+        spanning: int | None = None
+        pos, tidy = start, True
+        while True:
+            if pos < line_end and data[pos] == self._quote:
+                opened_on = line_end
+                close = self._closing_quote(data, pos + 1, limit, eof)
+                if close > line_end:
+                    spanning = len(fields) if spanning is None else spanning
+                    line_end = self.line_end(data, close + 1, limit, eof)
+                if close < 0 or line_end < 0:
+                    return self._unterminated(data, first_end, spanning, fields)
+                after = self._skip_padding(data, close + 1, line_end)
+                tidy = tidy and after == close + 1
+                fields.append((pos + 1, close, True))
+                if after < line_end and data[after] != self._delimiter:
+                    if close > opened_on:
+                        return self._unterminated(data, first_end, spanning, fields)
+                    return Parsed(after_terminator(data, line_end), fields, "stray_quote", len(fields) - 1)
+                stop = after if after < line_end else -1
+            else:
+                stop = self._next_delimiter(data, pos, line_end)
+                fields.append((pos, line_end if stop < 0 else stop, False))
+            if spanning is not None and self._is_surplus(data, fields):
+                return self._unterminated(data, first_end, spanning, fields)
+            if stop < 0:
+                break
+            pos = stop + 1
+        if spanning is not None and self.columns is not None and len(fields) < self.columns:
+            return self._unterminated(data, first_end, spanning, fields)
+        return Parsed(after_terminator(data, line_end), fields, tidy=tidy and self._is_tidy(data, start, line_end, fields))
+
+    def line_end(self, data: bytes, pos: int, limit: int, eof: bool) -> int:
+        """Offset of the first line end at or after `pos`, or -1 when there is none up to `limit`."""
+        stop = limit + 1
+        end = data.find(b"\n", pos, stop)
+        carriage = data.find(b"\r", pos, stop if end < 0 else end)
+        end = end if carriage < 0 else carriage
+        if end >= 0:
+            if end + 1 == len(data) and data[end] == CR and not eof:
+                raise NeedMore
+            return end
+        if len(data) > limit:
+            return -1
+        if eof:
+            return len(data)
+        raise NeedMore
+
+    def _closing_quote(self, data: bytes, pos: int, limit: int, eof: bool) -> int:
+        assert self.quote is not None
+        while True:
+            found = self._next_quote(data, pos, limit)
+            if found < 0:
+                if len(data) < limit and not eof:
+                    raise NeedMore
+                return -1
+            if found + 1 == len(data):
+                if eof:
+                    return found
+                raise NeedMore
+            if data[found + 1] != self._quote:
+                return found
+            pos = found + 2
+
+    def _next_quote(self, data: bytes, pos: int, limit: int) -> int:
+        assert self.quote is not None
+        found = data.find(self.quote, pos, limit)
+        if self.escape is None:
+            return found
+        while True:
+            escaped = data.find(self.escape, pos, limit if found < 0 else found)
+            if escaped < 0:
+                return found
+            pos = escaped + 2
+            if found < pos:
+                found = data.find(self.quote, pos, limit)
+
+    def _next_delimiter(self, data: bytes, pos: int, line_end: int) -> int:
+        found = data.find(self.delimiter, pos, line_end)
+        if self.escape is None:
+            return found
+        while True:
+            escaped = data.find(self.escape, pos, line_end if found < 0 else found)
+            if escaped < 0:
+                return found
+            pos = escaped + 2
+            if found < pos:
+                found = data.find(self.delimiter, pos, line_end)
+
+    def _skip_padding(self, data: bytes, pos: int, line_end: int) -> int:
+        while pos < line_end and data[pos] in (SPACE, TAB) and data[pos] != self._delimiter:
+            pos += 1
+        return pos
+
+    def _is_surplus(self, data: bytes, fields: list[tuple[int, int, bool]]) -> bool:
+        if self.columns is None or len(fields) <= self.columns:
+            return False
+        start, stop, _ = fields[-1]
+        return bool(data[start:stop].strip(BLANKS)) or len(fields) > self.columns + SURPLUS_LIMIT
+
+    def _is_tidy(self, data: bytes, start: int, end: int, fields: list[tuple[int, int, bool]]) -> bool:
+        if self.escape is not None and data.find(self.escape, start, end) >= 0:
+            return False
+        return self.quote is None or all(
+            quoted or data.find(self.quote, begin, stop) < 0 for begin, stop, quoted in fields
+        )
+
+    @staticmethod
+    def _unterminated(
+        data: bytes, first_end: int, spanning: int | None, fields: list[tuple[int, int, bool]]
+    ) -> Parsed:
+        column = len(fields) if spanning is None else spanning
+        return Parsed(after_terminator(data, first_end), fields, "unterminated_quote", column)
+
+
+def after_terminator(data: bytes, end: int) -> int:
+    """Offset behind the line end at `end` (which may be the end of the data)."""
+    if end >= len(data):
+        return end
+    return end + 2 if data[end : end + 2] == b"\r\n" else end + 1
+
+
+def line_ends(data: bytes, start: int, stop: int, *, eof: bool) -> Offsets:
+    """Offsets (in `data`) behind every physical line that ends in [start, stop]; the unterminated last one if `eof`."""
+    window = np.frombuffer(data, dtype=np.uint8, count=stop - start, offset=start)
+    ends = np.flatnonzero(window == LF)
+    if data.find(b"\r", start, stop) >= 0:
+        ends = np.sort(np.concatenate((ends, _lone_carriage_returns(data, window, stop, eof))))
+    ends += start + 1
+    if eof and stop == len(data) and stop > start and (not len(ends) or ends[-1] < stop):
+        ends = np.append(ends, stop)
+    return ends
+
+
+def _lone_carriage_returns(data: bytes, window: npt.NDArray[np.uint8], stop: int, eof: bool) -> Offsets:
+    found = np.flatnonzero(window == CR)
+    last = len(window) - 1
+    if found[-1] == last:
+        known = stop < len(data) or eof
+        if not known or data[stop : stop + 1] == b"\n":
+            return found[:-1][window[found[:-1] + 1] != LF]
+        return np.append(found[:-1][window[found[:-1] + 1] != LF], last)
+    return found[window[found + 1] != LF]
+
+
+@dataclass
+class Scan:
+    """
+    Attributes:
+        starts: offset of every record.
+        end: offset behind the last record.
+        lines: index of each record's first physical line, counted from the start of the scan.
+        line_count: physical lines in all.
+        rough: records that only the exact reader may read.
+        overlong: a record longer than the limit begins at `end` (only with `stop_at_overlong`).
+    """
+
+    starts: Offsets
+    end: int
+    lines: Offsets
+    line_count: int
+    rough: Flags
+    overlong: bool = False
+
+
+def scan(
+    data: bytes, start: int, stop: int, *, eof: bool, parser: RecordParser, stop_at_overlong: bool = False
+) -> Scan:
+    """
+    All records that begin and end in [start, stop].
+
+    Args:
+        data: shadow bytes; those behind `stop` are looked at to find where a record ends.
+        start: offset of a record.
+        eof: nothing follows `data`.
+    """
+    ends = line_ends(data, start, stop, eof=eof)
+    starts = np.concatenate((np.array([start], dtype=np.int64), ends[:-1])) if len(ends) else ends
+    odd = _odd_lines(data, starts, ends, parser)
+    if not len(odd):
+        end = int(ends[-1]) if len(ends) else start
+        return Scan(starts, end, np.arange(len(starts)), len(starts), np.zeros(len(starts), dtype=np.bool_))
+    return _resolve_odd(data, starts, ends, odd, eof, parser, stop_at_overlong)
+
+
+def _resolve_odd(
+    data: bytes, starts: Offsets, ends: Offsets, odd: Offsets, eof: bool, parser: RecordParser, stop_at_overlong: bool
+) -> Scan:
+    is_record = np.ones(len(starts), dtype=np.bool_)
+    rough = np.zeros(len(starts), dtype=np.bool_)
+    count, following, overlong = len(starts), 0, False
+    for line in odd.tolist():
+        if line < following:
+            continue
+        try:
+            parsed = parser.parse(data, int(starts[line]), eof=eof)
+        except NeedMore:
+            count = line
+            break
+        if parsed.code == "record_too_long":
+            if stop_at_overlong:
+                count, overlong = line, True
+                break
+            parsed = parsed._replace(end=int(ends[line]))
+        if parsed.end > ends[-1]:
+            count = line
+            break
+        rough[line] = not parsed.tidy
+        if parsed.end != ends[line]:
+            following = int(np.searchsorted(ends, parsed.end)) + 1
+            is_record[line + 1 : following] = False
+    lines = np.flatnonzero(is_record[:count])
+    end = int(starts[count]) if count < len(starts) else int(ends[-1])
+    return Scan(starts[lines], end, lines, count, rough[lines], overlong)
+
+
+def _odd_lines(data: bytes, starts: Offsets, ends: Offsets, parser: RecordParser) -> Offsets:
+    """Lines that are not, by themselves and beyond doubt, one well-formed record."""
+    odd = (ends - starts) > parser.limit
+    if len(ends):
+        first, last = int(starts[0]), int(ends[-1])
+        if parser.escape is not None and data.find(parser.escape, first, last) >= 0:
+            odd[_lines_with(data, first, last, parser.escape, starts)] = True
+        if parser.quote is not None and data.find(parser.quote, first, last) >= 0:
+            _mark_badly_quoted(odd, data, first, last, starts, parser)
+    return np.flatnonzero(odd)
+
+
+def _lines_with(data: bytes, first: int, last: int, mark: bytes, starts: Offsets) -> Offsets:
+    window = np.frombuffer(data, dtype=np.uint8, count=last - first, offset=first)
+    return np.searchsorted(starts, np.flatnonzero(window == mark[0]) + first, side="right") - 1
+
+
+def _mark_badly_quoted(
+    odd: Flags, data: bytes, first: int, last: int, starts: Offsets, parser: RecordParser
+) -> None:
+    """
+    Within a line, even-numbered quotes must stand at a field start or directly behind a closing quote, odd-numbered ones
+    before a delimiter, a line end or a quote, and their number must be even.
+    """
+    assert parser.quote is not None
+    window = np.frombuffer(data, dtype=np.uint8, count=last - first, offset=first)
+    quotes = np.flatnonzero(window == parser.quote[0])
+    first_quotes = np.searchsorted(quotes, starts - first)
+    counts = np.diff(np.append(first_quotes, len(quotes)))
+    odd |= (counts & 1).astype(np.bool_)
+    closing = ((np.arange(len(quotes)) - np.repeat(first_quotes, counts)) & 1).astype(np.bool_)
+    before = window[np.maximum(quotes - 1, 0)]
+    behind = window[np.minimum(quotes + 1, len(window) - 1)]
+    # Line ends before a quote are line starts: scan() only ever looks at whole lines.
+    fine_open = _is_any(before, (parser.delimiter[0], LF, CR))
+    fine_open[0] |= quotes[0] == 0
+    fine_close = _is_any(behind, (parser.delimiter[0], LF, CR))
+    fine_close[-1] |= quotes[-1] == len(window) - 1
+    touching = np.diff(quotes) == 1
+    fine_open[1:] |= touching
+    fine_close[:-1] |= touching
+    wrong = np.where(closing, ~fine_close, ~fine_open)
+    if wrong.any():
+        odd[np.searchsorted(starts, quotes[wrong] + first, side="right") - 1] = True
+
+
+def _is_any(values: npt.NDArray[np.uint8], codes: tuple[int, ...]) -> Flags:
+    table = np.zeros(256, dtype=np.bool_)
+    table[list(codes)] = True
+    found: Flags = table[values]
+    return found
