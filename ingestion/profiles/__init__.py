@@ -8,7 +8,21 @@ from ingestion.profiles.settlement import SettledFormats, SettledRules, Settleme
 from ingestion.profiles.settling import settle, settle_header
 
 __all__ = [
-    "FIELDS", "Formats", "Ids", "Problem", "Profile", "ProfileError", "Reading", "Rules", "SettledFormats",
-    "SettledRules", "Settlement", "SettlementError", "UnknownProfile", "builtin_names", "load_profile", "settle",
+    "FIELDS",
+    "Formats",
+    "Ids",
+    "Problem",
+    "Profile",
+    "ProfileError",
+    "Reading",
+    "Rules",
+    "SettledFormats",
+    "SettledRules",
+    "Settlement",
+    "SettlementError",
+    "UnknownProfile",
+    "builtin_names",
+    "load_profile",
+    "settle",
     "settle_header",
 ]

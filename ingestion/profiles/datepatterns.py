@@ -15,7 +15,10 @@ from typing import Final
 
 OPTIONAL_TIME: Final = "[time]"
 SAFE_TOKENS: Final = "%Y %y %m %d %H %I %M %S %f %p %z"
-ALLOWED: Final = f'a pattern of {SAFE_TOKENS}, with year, month and day once each, "{OPTIONAL_TIME}" and the characters space T / . - : ,'
+ALLOWED: Final = (
+    f'a pattern of {SAFE_TOKENS}, with year, month and day once each, "{OPTIONAL_TIME}" '
+    "and the characters space T / . - : , _"
+)
 _LITERALS: Final = " T/.-:,_"
 _REGEX: Final = {
     "Y": "[0-9]{4}",
@@ -77,9 +80,7 @@ class DatePattern:
         tokens = re.findall(r"\[time\]|%.|.", self.pattern, re.DOTALL)
         parts = []
         for number, token in enumerate(tokens):
-            glued = any(
-                0 <= near < len(tokens) and tokens[near].startswith("%") for near in (number - 1, number + 1)
-            )
+            glued = any(0 <= near < len(tokens) and tokens[near].startswith("%") for near in (number - 1, number + 1))
             parts.append(_part(token, glued=glued))
         return parts
 
@@ -96,8 +97,13 @@ class DatePattern:
         found = match.groupdict()
         try:
             wall = datetime(  # noqa: DTZ001 - wall-clock time; the caller knows the zone
-                _year(found), int(found["m"]), int(found["d"]), _hour(found), int(found.get("M") or 0),
-                int(found.get("S") or 0), _microsecond(found.get("f") or ""),
+                _year(found),
+                int(found["m"]),
+                int(found["d"]),
+                _hour(found),
+                int(found.get("M") or 0),
+                int(found.get("S") or 0),
+                _microsecond(found.get("f") or ""),
             )
             return Civil(wall=wall, offset=_offset(found.get("z")), has_time=_has_time(found))
         except TooFineError:

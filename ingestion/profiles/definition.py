@@ -40,7 +40,11 @@ class Reading:
     escape: str | None = option(None, maybe(choice("\\", "")), '"\\\\" = backslash escapes; "" = doubled quotes')
     header_row: int | None = option(None, maybe(whole(1)), "physical line of the header, counted from 1")
     has_header: bool | None = option(None, maybe(flag), "false: the first record is data; give `columns` then")
-    columns: tuple[str, ...] = option((), texts, "column names of a file without a header, in file order")
+    columns: tuple[str, ...] = option((), texts, "column names to use instead of a header's, in file order")
+
+    def overrides(self) -> dict[str, Any]:
+        """What is set, as arguments of the reader's DialectOverrides."""
+        return {name: value for name, value in vars(self).items() if value not in (None, ())}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +99,9 @@ class Rules:
         "skip", choice("skip", "update", "error"), "an order that another import or a person has already placed"
     )
     replace_lines: bool = option(False, flag, "true: with on_conflict=update, delete lines that the file does not have")
-    update_people: bool = option(False, flag, "true: overwrite attributes of users that exist (never of who can log in)")
+    update_people: bool = option(
+        False, flag, "true: overwrite attributes of users that exist (never of who can log in)"
+    )
     update_items: bool = option(False, flag, "true: overwrite names of items that exist")
     partial_orders: str = option(
         "load", choice("load", "reject"), "an order of which some records were rejected: load the others or none"

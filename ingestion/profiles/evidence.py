@@ -20,8 +20,23 @@ _CLEAR_DATES: Final = (
 )
 _YEAR_LAST: Final = (("/", "%Y"), ("-", "%Y"), (".", "%Y"), ("/", "%y"), (".", "%y"))
 _SPACES: Final = " \u00a0\u202f'\u2019"
-CURRENCY_SIGNS: Final = {"€": "EUR", "£": "GBP", "$": "", "¥": "", "₹": "INR", "zł": "PLN", "kr": "", "R$": "BRL",
-                         "US$": "USD", "A$": "AUD", "C$": "CAD", "CHF": "CHF", "EUR": "EUR", "USD": "USD", "GBP": "GBP"}
+CURRENCY_SIGNS: Final = {
+    "€": "EUR",
+    "£": "GBP",
+    "$": "",
+    "¥": "",
+    "₹": "INR",
+    "zł": "PLN",
+    "kr": "",
+    "R$": "BRL",
+    "US$": "USD",
+    "A$": "AUD",
+    "C$": "CAD",
+    "CHF": "CHF",
+    "EUR": "EUR",
+    "USD": "USD",
+    "GBP": "GBP",
+}
 
 
 @dataclass
@@ -146,9 +161,7 @@ def settle_numbers(values: Sequence[str], formats: Formats, findings: Findings) 
     return (_with_seen_grouping(values, both[0], findings),)
 
 
-def _decide(
-    values: Sequence[str], both: tuple[NumberFormat, ...], findings: Findings
-) -> tuple[NumberFormat, ...]:
+def _decide(values: Sequence[str], both: tuple[NumberFormat, ...], findings: Findings) -> tuple[NumberFormat, ...]:
     point, comma = both
     only_point = _example(values, lambda text: point.read(text) is not None and comma.read(text) is None)
     only_comma = _example(values, lambda text: comma.read(text) is not None and point.read(text) is None)
@@ -173,5 +186,7 @@ def _with_seen_grouping(values: Sequence[str], style: NumberFormat, findings: Fi
         if match is not None and match.groupdict().get("sign"):
             signs.add(match["sign"])
     if signs:
-        findings.evidence.append("Thousands are grouped by " + " and ".join(f'"{sign}"' for sign in sorted(signs)) + ".")
+        findings.evidence.append(
+            "Thousands are grouped by " + " and ".join(f'"{sign}"' for sign in sorted(signs)) + "."
+        )
     return NumberFormat(style.decimal, "".join(sorted(signs)))

@@ -32,7 +32,9 @@ class NumberFormat:
         if self.thousands:
             sign = f"[{re.escape(self.thousands)}]"
             whole = rf"(?:[1-9][0-9]{{0,2}}(?P<sign>{sign})[0-9]{{3}}(?:(?P=sign)[0-9]{{3}})*|[0-9]+)"
-        return re.compile(rf"(?P<minus>[+-]?)(?:(?P<whole>{whole})(?:{point}(?P<part>[0-9]*))?|{point}(?P<only>[0-9]+))")
+        return re.compile(
+            rf"(?P<minus>[+-]?)(?:(?P<whole>{whole})(?:{point}(?P<part>[0-9]*))?|{point}(?P<only>[0-9]+))"
+        )
 
     def read(self, text: str) -> Decimal | None:
         """The number that the text is in this format, with all its digits; None when it is none."""
@@ -52,10 +54,10 @@ def readings(text: str, formats: Sequence[NumberFormat]) -> set[Decimal]:
 def strip_sign(text: str, signs: Sequence[str]) -> str:
     """The text without one currency sign at its beginning (also after a minus) or its end."""
     minus = text[:1] if text[:1] in ("-", "+") else ""
-    body = text[len(minus):]
+    body = text[len(minus) :]
     for sign in signs:
         if body.startswith(sign):
-            rest = body[len(sign):].lstrip(" \u00a0\u202f")
+            rest = body[len(sign) :].lstrip(" \u00a0\u202f")
             return minus + rest if minus else rest
         if body.endswith(sign):
             return minus + body[: -len(sign)].rstrip(" \u00a0\u202f")

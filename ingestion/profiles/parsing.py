@@ -96,9 +96,7 @@ def _section(table: Mapping[str, Any], section: str, kind: type[Any], problems: 
     return kind(**values)
 
 
-def _mapping(
-    table: Mapping[str, Any], problems: list[Problem]
-) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+def _mapping(table: Mapping[str, Any], problems: list[Problem]) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
     mapping: dict[str, tuple[str, ...]] = {}
     for field in _known(table, "mapping", FIELDS, problems):
         value = table[field]
@@ -111,9 +109,7 @@ def _mapping(
     return mapping, tuple(sorted(field for field in mapping if isinstance(table[field], str)))
 
 
-def _known(
-    table: Mapping[str, Any], section: str, known: Iterable[str], problems: list[Problem]
-) -> list[str]:
+def _known(table: Mapping[str, Any], section: str, known: Iterable[str], problems: list[Problem]) -> list[str]:
     names = list(known)
     problems += [
         Problem(f"{section}.{key}", "there is no such field here", closest(str(key), names))
@@ -123,9 +119,7 @@ def _known(
     return [key for key in table if key in names]
 
 
-def _templates(
-    table: Mapping[str, Any], mapping: Mapping[str, Any], problems: list[Problem]
-) -> dict[str, str]:
+def _templates(table: Mapping[str, Any], mapping: Mapping[str, Any], problems: list[Problem]) -> dict[str, str]:
     templates = {}
     for field in _known(table, "templates", TEMPLATE_FIELDS, problems):
         value = table[field]
@@ -170,6 +164,7 @@ def _contradictions(values: Mapping[str, Any]) -> list[Problem]:
     if formats.decimal_separator and formats.decimal_separator in (formats.thousands_separators or ()):
         hint = f'"{formats.decimal_separator}" is the decimal separator already'
         problems.append(Problem("formats.thousands_separators", f"is {list(formats.thousands_separators)}", hint))
-    if reading.columns and reading.has_header:
-        problems.append(Problem("reading.columns", "names columns of a file that has a header", "use [mapping]"))
+    if reading.has_header is False and not reading.columns:
+        hint = "name them in file order"
+        problems.append(Problem("reading.columns", "is missing, but the file has no header", hint))
     return problems

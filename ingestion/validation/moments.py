@@ -26,7 +26,7 @@ class MomentReader:
     def __init__(self, formats: SettledFormats) -> None:
         self._patterns = tuple(date_pattern(pattern) for pattern in formats.date_formats)
         self._zone = ZoneInfo(formats.time_zone)
-        self._utc = formats.time_zone == "UTC"
+        self.is_utc = formats.time_zone == "UTC"
         self._repeated = formats.repeated_time
         self._name = formats.time_zone
         self.read = lru_cache(maxsize=4096)(self._read)
@@ -38,7 +38,7 @@ class MomentReader:
             raise InvalidValue("out_of_range", f"The year is not between {MIN_YEAR} and {MAX_YEAR}.")
         if civil.offset is not None:
             return (civil.wall - civil.offset).replace(tzinfo=UTC)
-        return civil.wall.replace(tzinfo=UTC) if self._utc else self._from_local(civil)
+        return civil.wall.replace(tzinfo=UTC) if self.is_utc else self._from_local(civil)
 
     def civil(self, text: str) -> Civil:
         """The wall-clock reading on which all patterns agree. Raises InvalidValue."""
@@ -62,7 +62,9 @@ class MomentReader:
         if earlier == later or not civil.has_time:
             return earlier  # for a date whose midnight is skipped, this is the moment of the change
         if earlier > later:
-            raise InvalidValue("invalid_datetime", f"This time does not exist in {self._name}: clocks were put forward.")
+            raise InvalidValue(
+                "invalid_datetime", f"This time does not exist in {self._name}: clocks were put forward."
+            )
         if self._repeated == "reject":
             raise InvalidValue(
                 "ambiguous_datetime",
@@ -73,11 +75,12 @@ class MomentReader:
 
     def _offset_of_day(self, day: date) -> timedelta | None:
         """The zone's offset from UTC when it is the same for the whole local day, else None."""
-        if self._utc:
+        if self.is_utc:
             return timedelta(0)
         start = datetime.combine(day, time())
         moments = [
             (start + step).replace(tzinfo=self._zone, fold=fold).utcoffset()
-            for step in (timedelta(0), _DAY / 2, _DAY) for fold in (0, 1)
+            for step in (timedelta(0), _DAY / 2, _DAY)
+            for fold in (0, 1)
         ]
         return moments[0] if len(set(moments)) == 1 else None

@@ -72,7 +72,9 @@ def _int32(number: int) -> int:
 def read_price(text: str, formats: SettledFormats, rules: SettledRules) -> Decimal:
     price = _decimal(strip_sign(text, formats.currency_signs) if formats.currency_signs else text, formats.numbers)
     if abs(price) >= PRICE_LIMIT:
-        raise InvalidValue("out_of_range", "The price is too large; at most 14 digits before the decimals are possible.")
+        raise InvalidValue(
+            "out_of_range", "The price is too large; at most 14 digits before the decimals are possible."
+        )
     exact = price.quantize(_SCALE)
     if exact != price:
         raise InvalidValue("too_precise", "The price has more than 4 decimals; it is not rounded.")

@@ -16,7 +16,8 @@ from ingestion.validation.records import SCHEMA, START, Carry, FieldError, Valid
 from ingestion.validation.vectorised import Cleanliness, VectorisedValidator
 
 if TYPE_CHECKING:
-    from ingestion.reader.batch import Batch, Defect
+    from ingestion.reader.batch import Batch
+    from ingestion.reader.exact import Defect
 
 
 class Validator:
@@ -141,7 +142,9 @@ def _frame(height: int, columns: Mapping[str, pl.Series]) -> pl.DataFrame:
     """All columns of the schema; what has no column in the file is null."""
     return pl.DataFrame(
         [
-            columns[name].alias(name) if name in columns else pl.repeat(None, height, dtype=dtype, eager=True).alias(name)
+            columns[name].alias(name)
+            if name in columns
+            else pl.repeat(None, height, dtype=dtype, eager=True).alias(name)
             for name, dtype in SCHEMA.items()
         ]
     )

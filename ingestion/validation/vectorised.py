@@ -11,20 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
 from ingestion.profiles.settlement import Settlement
-from ingestion.validation.codes import InvalidValue
-from ingestion.validation.exact import FieldPlan, Reader, field_plans
+from ingestion.validation.distinct import by_distinct
+from ingestion.validation.exact import FieldPlan, field_plans
 from ingestion.validation.plain_moments import PlainMoments
 from ingestion.validation.plain_prices import PlainPrices
 from ingestion.validation.records import SCHEMA
 from ingestion.validation.texts import CONTROL, MANGLED
 
-_CONTROL: Final = CONTROL.replace("\x00", r"\x00").replace("\x1f", r"\x1f").replace("\x7f", r"\x7f").replace(
-    "\x9f", r"\x{9f}"
+_CONTROL: Final = (
+    CONTROL.replace("\x00", r"\x00").replace("\x1f", r"\x1f").replace("\x7f", r"\x7f").replace("\x9f", r"\x{9f}")
 )
 _ATOM: Final = "[a-z0-9_+%-]+"
 _EMAIL: Final = rf"^{_ATOM}(?:\.{_ATOM})*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{{2,24}}$"
@@ -92,13 +92,13 @@ class VectorisedValidator:
 
     def _column(self, plan: FieldPlan, table: pl.DataFrame, columns: Columns, clean: Cleanliness) -> pl.Series:
         if not plan.parts:
-            return pl.repeat(plan.read(plan.default or ""), table.height, dtype=pl.Series([plan.read(plan.default or "")]).dtype, eager=True)
+            return pl.repeat(plan.read(plan.default or ""), table.height, dtype=SCHEMA[plan.name], eager=True)
         texts = _texts(plan.parts, table, clean)
         shortest = texts.str.len_bytes().min()
         if shortest == 0:
             blank = texts == ""
             if plan.default is not None:
-                texts = texts.to_frame("t").select(pl.when(pl.lit(blank)).then(pl.lit(plan.default)).otherwise("t")).to_series()
+                texts = texts.set(blank, plan.default)
             else:
                 texts = texts.set(blank, None)
                 if plan.required:
@@ -171,30 +171,3 @@ def _texts(parts: Sequence[str | int], table: pl.DataFrame, clean: Cleanliness) 
 def _has_mangled(texts: pl.Series) -> bool:
     """Whether any text can have an exponent with a plus sign: a search through the column's bytes as a whole."""
     return bool(texts.str.contains("+", literal=True).any())
-
-
-def by_distinct(
-    read: Reader, texts: pl.Series, dtype: Any, *, most: int
-) -> tuple[pl.Series, pl.Series | None] | None:
-    """
-    Read each distinct text once by the exact reader.
-
-    Args:
-        most: give up when there are more distinct texts than this.
-    Returns:
-        the values and the rows whose text the reader refuses (None = none); or None.
-    """
-    distinct = texts.unique().drop_nulls()
-    if distinct.len() > max(most, 64):
-        return None
-    old, new, bad = [], [], []
-    for text in distinct.to_list():
-        try:
-            new.append(read(text))
-            old.append(text)
-        except InvalidValue:
-            bad.append(text)
-    doubtful = texts.is_in(bad).fill_null(False) if bad else None
-    if old == new:
-        return texts, doubtful
-    return texts.replace_strict(old, pl.Series(new, dtype=dtype), default=None, return_dtype=dtype), doubtful
