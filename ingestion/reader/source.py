@@ -138,7 +138,9 @@ class Source:
 
     def _spooled(self, block_bytes: int) -> Iterator[bytes]:
         Path(self.spool).parent.mkdir(parents=True, exist_ok=True)
-        with Path(self.spool).open("wb", 0) as spool:
+        # Not truncated: after a crash the same bytes are written again while workers read what stands there.
+        Path(self.spool).touch()
+        with Path(self.spool).open("r+b", 0) as spool:
             for block in self._unpacked(block_bytes):
                 _write_all(spool, block)
                 yield block
