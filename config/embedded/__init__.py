@@ -12,9 +12,16 @@ from config.embedded.errors import EmbeddedError
 __all__ = ["EmbeddedError", "kafka_bootstrap", "postgres_url", "redis_url"]
 
 
-def postgres_url() -> str:
-    """URL of the local database `sluice`, started if need be (`postgresql://sluice@/sluice?host=<directory>`)."""
-    return service_url("postgres")
+def postgres_url(*, doubted: bool = False) -> str:
+    """
+    URL of the local database `sluice`, started if need be (`postgresql://sluice@/sluice?host=<directory>`).
+
+    Args:
+        doubted: a connection has just failed: wait until Postgres answers.
+    Raises:
+        EmbeddedError: it does not start.
+    """
+    return service_url("postgres", doubted=doubted)
 
 
 def redis_url() -> str:

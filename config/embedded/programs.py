@@ -54,8 +54,7 @@ def _reachable(place: Place, distribution: str, program: str, *, parts: tuple[st
         shutil.rmtree(draft, ignore_errors=True)
         for part in parts:
             _copy(root / part, draft / part)
-        for directory in (copy.parent, draft):
-            directory.chmod(0o755)
+        _open_to_all(copy.parent)
         draft.rename(copy)
     return copy
 
@@ -76,6 +75,14 @@ def _can_run(place: Place, program: Path) -> bool:
     except PermissionError:
         return False
     return done.returncode == 0
+
+
+def _open_to_all(directory: Path) -> None:
+    """The copies may be read by all who can come here, whatever umask the wheel was installed with."""
+    for path in [directory, *directory.rglob("*")]:
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -13,6 +13,7 @@ from config.embedded.errors import EmbeddedError
 from config.embedded.place import Place
 
 POLL_SECONDS = 0.02
+LOG_BYTES = 32 << 20
 
 
 class Service(ABC):
@@ -33,6 +34,7 @@ class Service(ABC):
         self.wanted = False
         self._child: subprocess.Popen[bytes] | None = None
         self._adopted: psutil.Process | None = None
+        self._answered = False
 
     @abstractmethod
     def url(self) -> str:
@@ -65,19 +67,22 @@ class Service(ABC):
             return self._child.poll() is None
         return self._adopted is not None and _runs(self._adopted)
 
-    def ensure(self) -> None:
+    def ensure(self, *, doubted: bool = False) -> None:
         """
         Return when the server answers; start or adopt it when needed.
 
+        Args:
+            doubted: ask the server even though it lives and has answered before.
         Raises:
             EmbeddedError: it does not start.
         """
         self.wanted = True
-        if self.alive() and self.ready():
-            return
         if not self.alive():
+            self._answered = False
             self._adopt_or_start()
-        self._wait_until_ready()
+        if doubted or not self._answered:
+            self._wait_until_ready()
+            self._answered = True
 
     def stop(self) -> None:
         """Stop the server, also one that a killed supervisor left behind; does nothing when none runs."""
@@ -101,6 +106,7 @@ class Service(ABC):
 
     def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
         account = self.place.account
+        self._rotate_log()
         with self.log_path().open("ab") as log:
             return subprocess.Popen(
                 command,
@@ -116,6 +122,11 @@ class Service(ABC):
                 umask=0o077,
             )
 
+    def _rotate_log(self) -> None:
+        path = self.log_path()
+        if path.exists() and path.stat().st_size > LOG_BYTES:
+            path.replace(path.with_suffix(".log.1"))
+
     def log_path(self) -> Path:
         return self.place.logs / f"{self.name}.log"
 
@@ -129,7 +140,7 @@ class Service(ABC):
                     f"{self.name} does not answer for {self.start_seconds:.0f} s; see {self.log_path()}"
                 )
             time.sleep(POLL_SECONDS)
-        if self._child is not None:
+        if self._child is not None and not self._answered:
             self.started()
 
     def _log_tail(self) -> str:

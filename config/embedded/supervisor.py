@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import selectors
-import shutil
 import signal
 import socket
 import time
@@ -20,7 +19,7 @@ from typing import IO
 
 from config.embedded.errors import EmbeddedError
 from config.embedded.kafka import Kafka
-from config.embedded.place import Place, place_prepare
+from config.embedded.place import Place, place_prepare, place_remove, places_abandoned
 from config.embedded.postgres import Postgres
 from config.embedded.service import Service
 from config.embedded.valkey import Valkey
@@ -29,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
 GRACE_SECONDS = 20.0
-# A server that died this soon after its start is not started again by itself, only when someone asks for it.
-HOPELESS_SECONDS = 3.0
+# A server that keeps dying is restarted no more often than this, unless someone asks for it.
+RESTART_SECONDS = 3.0
 
 
 class Supervisor:
@@ -54,7 +53,6 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        self._home_inode = _inode(self.place)
         lease = self.place.lease.open("a+b")
         with self._listen() as listener, selectors.DefaultSelector() as selector:
             selector.register(listener, selectors.EVENT_READ)
@@ -68,7 +66,6 @@ class Supervisor:
 
     def adopt_and_stop(self) -> None:
         """Stop servers that a killed supervisor left behind."""
-        self._home_inode = _inode(self.place)
         self._shut_down()
 
     def _listen(self) -> socket.socket:
@@ -96,11 +93,12 @@ class Supervisor:
         self._last_needed = time.monotonic()
         if request == "status":
             return {"pid": os.getpid(), "services": {name: service.alive() for name, service in self.services.items()}}
-        service = self.services.get(request)
+        name, _, doubt = request.partition(" ")
+        service = self.services.get(name)
         if service is None:
             return {"error": f"unknown service {request!r}"}
         try:
-            service.ensure()
+            service.ensure(doubted=bool(doubt))
         except (EmbeddedError, OSError) as error:
             logger.exception("service_failed")
             return {"error": str(error)}
@@ -108,7 +106,7 @@ class Supervisor:
 
     def _restart_dead(self) -> None:
         for service in self.services.values():
-            if not service.wanted or service.alive() or self._is_hopeless(service):
+            if not service.wanted or service.alive() or self._was_restarted(service):
                 continue
             logger.warning("service_died", extra={"service": service.name})
             self._restarted_at[service.name] = time.monotonic()
@@ -117,11 +115,11 @@ class Supervisor:
             except (EmbeddedError, OSError):
                 logger.exception("service_failed")
 
-    def _is_hopeless(self, service: Service) -> bool:
-        return time.monotonic() - self._restarted_at.get(service.name, -HOPELESS_SECONDS) < HOPELESS_SECONDS
+    def _was_restarted(self, service: Service) -> bool:
+        return time.monotonic() - self._restarted_at.get(service.name, -RESTART_SECONDS) < RESTART_SECONDS
 
     def _done(self, lease: IO[bytes]) -> bool:
-        if self._stopping or _inode(self.place) != self._home_inode:
+        if self._stopping or not self.place.is_current():
             return True
         if time.monotonic() - self._last_needed < TICK_SECONDS:
             return False
@@ -138,24 +136,17 @@ class Supervisor:
     def _shut_down(self) -> None:
         for service in reversed(self.services.values()):
             service.stop()
-        if _inode(self.place) == self._home_inode:
-            self.place.control.unlink(missing_ok=True)
-            return
-        # `.local` was deleted: so is the instance, and what it keeps elsewhere goes with it.
-        for directory in (self.place.run, self.place.state):
-            shutil.rmtree(directory, ignore_errors=True)
+        self.place.control.unlink(missing_ok=True)
+        if not self.place.is_current():  # `.local` was deleted, and what the instance keeps elsewhere goes with it
+            place_remove(self.place)
 
     def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
 
 
 def prepare(place: Place) -> None:
-    """Directories and housekeeping; the caller holds the supervisor's lock."""
+    """Make the directories and clear away abandoned instances; the caller holds the supervisor's lock."""
+    for abandoned in places_abandoned() if place.account else []:
+        logger.info("instance_abandoned", extra={"instance": abandoned.instance})
+        Supervisor(abandoned).adopt_and_stop()
     place_prepare(place)
-
-
-def _inode(place: Place) -> int | None:
-    try:
-        return (place.home / "instance").stat().st_ino
-    except OSError:
-        return None

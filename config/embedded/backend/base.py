@@ -27,12 +27,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
             except psycopg2.OperationalError as error:
                 if "does not exist" in str(error) or "too many" in str(error):
                     raise
-                self._locate()
+                conn_params["host"] = self._locate(doubted=True)
         return super().get_new_connection(conn_params)
 
-    def _locate(self) -> None:
+    def _locate(self, *, doubted: bool = False) -> str:
         try:
-            url = postgres_url()
+            url = postgres_url(doubted=doubted)
         except EmbeddedError as error:
             raise psycopg2.OperationalError(str(error)) from error
-        self.settings_dict["HOST"] = psycopg2.extensions.parse_dsn(url)["host"]
+        host: str = psycopg2.extensions.parse_dsn(url)["host"]
+        self.settings_dict["HOST"] = host
+        return host

@@ -1,0 +1,197 @@
+"""
+Databases for tests, on the embedded Postgres or on the one that DATABASE_URL names.
+
+`db` and `transactional_db` are pytest-django's. Tests that run commands, or kill things, take `database_url` (a fresh
+migrated database) and `manage` (runs manage.py on it).
+"""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psutil
+import psycopg2
+import pytest
+from django.conf import settings
+from django.db import connection, connections
+from psycopg2 import sql
+from pytest_django.plugin import DjangoDbBlocker
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+COMMAND_SECONDS = 300
+
+# Each test process has databases of its own, named by its pid, so that several runs can go on at once.
+TEST_DATABASE = f"test_sluice_{os.getpid()}"
+TEMPLATE_DATABASE = f"template_sluice_{os.getpid()}"
+OF_A_PROCESS = re.compile(r"^(?:test|template|case)_sluice_(\d+)(?:_|$)")
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> None:
+    settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = TEST_DATABASE
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Beside the test database keep an untouched copy: tests with `transactional_db` empty its tables."""
+    with django_db_blocker.unblock():
+        connections.close_all()
+        _drop_databases_of_dead_processes()
+        _execute("CREATE DATABASE {} TEMPLATE {}", TEMPLATE_DATABASE, TEST_DATABASE)
+    yield
+    with django_db_blocker.unblock():
+        _execute("DROP DATABASE {} WITH (FORCE)", TEMPLATE_DATABASE)
+
+
+@pytest.fixture(scope="session")
+def _case_names() -> Iterator[str]:
+    return (f"case_sluice_{os.getpid()}_{number}" for number in count(1))
+
+
+@pytest.fixture
+def database_url(django_db_setup: None, _case_names: Iterator[str]) -> Iterator[str]:
+    """URL of a fresh, migrated database that only this test knows; dropped afterwards, whoever is still connected."""
+    name = next(_case_names)
+    _execute("CREATE DATABASE {} TEMPLATE {}", name, TEMPLATE_DATABASE)
+    yield _url(name)
+    _execute("DROP DATABASE {} WITH (FORCE)", name)
+
+
+class Manage:
+    """
+    Runs manage.py on the test's database, in a directory of its own.
+
+        done = manage("ingest_csv", str(path), "--json")
+        process = manage.start("ingest_csv", str(path))     # killed at the end of the test
+    """
+
+    def __init__(self, database_url: str, directory: Path) -> None:
+        self.directory = directory
+        self.environment = {**os.environ, "DATABASE_URL": database_url, "SLUICE_LOCAL": "1", "SECRET_KEY": "tests"}
+        self.started: list[subprocess.Popen[str]] = []
+
+    def __call__(
+        self, *arguments: str, env: dict[str, str] | None = None, timeout: float = COMMAND_SECONDS, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """
+        Run a command to its end; its output is captured as text.
+
+        Args:
+            env: variables to add.
+            timeout: seconds.
+            options: of subprocess.run, such as `input`.
+        """
+        return subprocess.run(
+            self._command(arguments), cwd=self.directory, env={**self.environment, **(env or {})}, timeout=timeout,
+            capture_output=True, text=True, check=False, **options,
+        )  # fmt: skip
+
+    def start(self, *arguments: str, env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
+        """Start a command in a session of its own (`os.killpg` reaches its workers) and return at once."""
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        process: subprocess.Popen[str] = subprocess.Popen(
+            self._command(arguments), cwd=self.directory, env={**self.environment, **(env or {})}, text=True,
+            start_new_session=True, **streams,
+        )  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Kill what is still running of the started commands, with their children."""
+        for process in self.started:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+    def _command(self, arguments: tuple[str, ...]) -> list[str]:
+        return [sys.executable, str(CHECKOUT / "manage.py"), *arguments]
+
+
+@pytest.fixture
+def manage(database_url: str, tmp_path: Path) -> Iterator[Manage]:
+    """Runs manage.py commands on a fresh database in `tmp_path`."""
+    manage = Manage(database_url, tmp_path)
+    yield manage
+    manage.end()
+
+
+@pytest.fixture
+def run(manage: Manage) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`run("ingest_csv", …)` → the completed process."""
+    return manage
+
+
+@pytest.fixture
+def connect(database_url: str) -> Iterator[Callable[[], Any]]:
+    """Opens plain psycopg2 connections (autocommit) to the test's database."""
+    opened: list[Any] = []
+
+    def open_connection() -> Any:
+        opened.append(psycopg2.connect(database_url))
+        opened[-1].autocommit = True
+        return opened[-1]
+
+    yield open_connection
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def private_services(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """
+    Environment of an instance of the embedded services that only this test knows, so that it may kill them.
+
+    Commands get it as `env`; in-process code needs `monkeypatch.setenv`. Starts nothing by itself.
+    """
+    home = tmp_path / "services"
+    names = ("DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
+    environment = {"SLUICE_LOCAL_DIR": str(home), "SLUICE_EMBEDDED_GRACE_SECONDS": "5"} | dict.fromkeys(names, "")
+    yield environment
+    subprocess.run(
+        [sys.executable, "-m", "config.embedded", "destroy"],
+        cwd=CHECKOUT,
+        env={**os.environ, **environment},
+        check=True,
+    )
+
+
+def _parameters() -> dict[str, str]:
+    """How to reach the server, as libpq wants it."""
+    parameters: dict[str, Any] = connection.get_connection_params()
+    return {key: str(parameters[key]) for key in ("host", "port", "user", "password") if parameters.get(key)}
+
+
+def _url(database: str) -> str:
+    found = _parameters()
+    password = f":{quote(found['password'], safe='')}" if "password" in found else ""
+    query = "&".join(f"{key}={quote(found[key], safe='')}" for key in ("host", "port") if key in found)
+    return f"postgresql://{quote(found.get('user', ''), safe='')}{password}@/{database}?{query}"
+
+
+def _execute(statement: str, *names: str) -> list[tuple[Any, ...]]:
+    """Run one statement outside of any transaction, and outside of Django's connection, which may be in a test's."""
+    server = psycopg2.connect(**_parameters(), dbname="postgres")
+    try:
+        server.autocommit = True
+        with server.cursor() as cursor:
+            cursor.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        server.close()
+
+
+def _drop_databases_of_dead_processes() -> None:
+    if settings.DATABASE_URL:
+        return  # on a shared server the pids may be those of another machine
+    for (name,) in _execute("SELECT datname FROM pg_database"):
+        owner = OF_A_PROCESS.match(name)
+        if owner and not psutil.pid_exists(int(owner[1])):
+            _execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
