@@ -57,7 +57,7 @@ class Command(BaseCommand):
         parser.add_argument("--newline", choices=NEWLINES, default="lf")
         parser.add_argument("--quoting", choices=QUOTINGS, default="minimal")
 
-    def handle(self, *args: str, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+    def handle(self, *args: str, **options: Any) -> None:
         """Write the file, its manifest, and one line about it."""
         started = time.monotonic()
         try:

@@ -7,8 +7,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ingestion.sample import KINDS, Manifest, SampleError, SampleSpec, available_kinds, write_sample
 from ingestion.sample.clean import BLOCK_RECORDS
