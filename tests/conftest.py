@@ -178,7 +178,7 @@ def _url(database: str) -> str:
 
 def _execute(statement: str, *names: str) -> list[tuple[Any, ...]]:
     """Run one statement outside of any transaction, and outside of Django's connection, which may be in a test's."""
-    server = psycopg2.connect(**_parameters(), dbname="postgres")
+    server = psycopg2.connect(_url("postgres"))
     try:
         server.autocommit = True
         with server.cursor() as cursor:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from typing import IO, Any
+from typing import Any
 
 from config.embedded.errors import EmbeddedError
 from config.embedded.place import CHECKOUT, Place, home_directory, place_open
@@ -16,7 +16,7 @@ from config.embedded.place import CHECKOUT, Place, home_directory, place_open
 ANSWER_SECONDS = 660.0
 
 # Held open for the life of the process. A forked child inherits the lock, which is right: it uses the services too.
-_leases: dict[str, IO[bytes]] = {}
+_leases: dict[str, int] = {}
 
 
 def service_url(name: str, *, doubted: bool = False) -> str:
@@ -47,6 +47,9 @@ def ask(place: Place, request: str) -> dict[str, Any] | None:
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
     except (FileNotFoundError, ConnectionError, BrokenPipeError):
         return None
+    except BlockingIOError:  # more clients at once than its queue holds
+        time.sleep(0.05)
+        return ask(place, request)
     except (PermissionError, TimeoutError) as error:
         raise EmbeddedError(f"the local services' supervisor ({place.control}) cannot be asked: {error}") from error
     return json.loads(answer) if answer else None
@@ -58,14 +61,14 @@ def _hold_lease(place: Place) -> None:
     if held is not None and _is_file(held, key):
         return
     # Waits for a supervisor that is just stopping for want of clients.
-    lease = place.lease.open("a+b")
+    lease = os.open(place.lease, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     fcntl.flock(lease, fcntl.LOCK_SH)
     _leases[key] = lease
 
 
-def _is_file(held: IO[bytes], path: str) -> bool:
+def _is_file(held: int, path: str) -> bool:
     try:
-        return os.path.samestat(os.fstat(held.fileno()), os.stat(path))
+        return os.path.samestat(os.fstat(held), os.stat(path))
     except FileNotFoundError:
         return False
 

@@ -41,13 +41,18 @@ class Postgres(Service):
     def prepare(self) -> None:
         if not (self.directory / "PG_VERSION").exists():
             self._initialise()
-        # Nobody stands in the directory any more, so the pid file is stale, whoever has got its number since.
-        (self.directory / "postmaster.pid").unlink(missing_ok=True)
+        # Nobody stands in the directory any more, so the lock files are stale, whoever has got their pid since
+        # (a zombie counts, too: not every container's first process reaps what it inherits).
+        for stale in (self.directory / "postmaster.pid", self.place.run / ".s.PGSQL.5432.lock"):
+            stale.unlink(missing_ok=True)
         machine = Machine.here(self.directory)
         configuration = postgres_configuration(
             machine, socket_directory=self.place.run, wal_compression=self._has_lz4()
         )
-        (self.directory / "postgresql.conf").write_text(configuration)
+        # Not opened for writing in place: that directory is the servers' account's, and we may be root.
+        draft = self.place.state / "postgresql.conf.new"
+        draft.write_text(configuration)
+        draft.replace(self.directory / "postgresql.conf")
 
     def main_process(self, found: list[psutil.Process]) -> psutil.Process | None:
         try:

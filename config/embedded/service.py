@@ -62,6 +62,10 @@ class Service(ABC):
         """Which of the processes that stand in `directory` is the server to adopt; None when it is dead."""
         return found[0] if found else None
 
+    def find(self) -> psutil.Process | None:
+        """The server, if one runs, whoever started it."""
+        return self.main_process(self._processes())
+
     def alive(self) -> bool:
         if self._child is not None:
             return self._child.poll() is None
@@ -88,7 +92,7 @@ class Service(ABC):
         """Stop the server, also one that a killed supervisor left behind; does nothing when none runs."""
         self.wanted = False
         if not self.alive():
-            self._adopted = self.main_process(self._processes())
+            self._adopted = self.find()
         if self.alive():
             self._signal(self.stop_signal)
             self._wait_until_dead(self.stop_seconds)
@@ -97,7 +101,7 @@ class Service(ABC):
 
     def _adopt_or_start(self) -> None:
         self._child = None
-        self._adopted = self.main_process(self._processes())
+        self._adopted = self.find()
         if self._adopted is not None:
             return
         self._kill_leftovers()

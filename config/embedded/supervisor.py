@@ -58,6 +58,7 @@ class Supervisor:
             selector.register(listener, selectors.EVENT_READ)
             ready.write(b"ready")
             ready.close()
+            self._adopt()
             while not self._done(lease):
                 for _ in selector.select(TICK_SECONDS):
                     self._serve(listener)
@@ -67,6 +68,12 @@ class Supervisor:
     def adopt_and_stop(self) -> None:
         """Stop servers that a killed supervisor left behind."""
         self._shut_down()
+
+    def _adopt(self) -> None:
+        """Take over what a killed supervisor left running."""
+        for service in self.services.values():
+            if service.find() is not None:
+                self._ensure(service)
 
     def _listen(self) -> socket.socket:
         self.place.control.unlink(missing_ok=True)  # of a killed supervisor: this one holds the lock
@@ -97,12 +104,20 @@ class Supervisor:
         service = self.services.get(name)
         if service is None:
             return {"error": f"unknown service {request!r}"}
+        error = self._ensure(service, doubted=bool(doubt))
+        return {"error": error} if error else {"url": service.url()}
+
+    def _ensure(self, service: Service, *, doubted: bool = False) -> str:
+        """What went wrong, or nothing."""
         try:
-            service.ensure(doubted=bool(doubt))
-        except (EmbeddedError, OSError) as error:
+            service.ensure(doubted=doubted)
+        except EmbeddedError as error:
             logger.exception("service_failed")
-            return {"error": str(error)}
-        return {"url": service.url()}
+            return str(error)
+        except Exception as error:  # whatever it is: the other services go on, and the client is told
+            logger.exception("service_failed")
+            return f"{service.name} cannot be started: {error!r}; see {self.place.logs}"
+        return ""
 
     def _restart_dead(self) -> None:
         for service in self.services.values():
@@ -110,17 +125,14 @@ class Supervisor:
                 continue
             logger.warning("service_died", extra={"service": service.name})
             self._restarted_at[service.name] = time.monotonic()
-            try:
-                service.ensure()
-            except (EmbeddedError, OSError):
-                logger.exception("service_failed")
+            self._ensure(service)
 
     def _was_restarted(self, service: Service) -> bool:
         return time.monotonic() - self._restarted_at.get(service.name, -RESTART_SECONDS) < RESTART_SECONDS
 
     def _done(self, lease: IO[bytes]) -> bool:
-        if self._stopping or not self.place.is_current():
-            return True
+        if self._stopping or not self.place.is_current() or not self.place.control.exists():
+            return True  # without its socket (cleaners of /tmp) nobody can reach it, and its successor waits
         if time.monotonic() - self._last_needed < TICK_SECONDS:
             return False
         try:
