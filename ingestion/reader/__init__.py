@@ -9,6 +9,7 @@ A CSV reader that accounts for every record and every byte. No Django inside; us
 """
 
 from ingestion.reader.batch import Batch, Located
+from ingestion.reader.detect import Detection, detect
 from ingestion.reader.dialect import Dialect, DialectOverrides
 from ingestion.reader.encoding import first_non_utf8
 from ingestion.reader.errors import (
@@ -33,6 +34,7 @@ __all__ = [
     "CorruptArchive",
     "DecompressionLimit",
     "Defect",
+    "Detection",
     "Dialect",
     "DialectOverrides",
     "EmptySource",
@@ -46,6 +48,7 @@ __all__ = [
     "UnreadableHeader",
     "UnsupportedArchive",
     "UnsupportedEncoding",
+    "detect",
     "fields_as_read",
     "first_non_utf8",
     "open_source",

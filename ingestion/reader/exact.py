@@ -181,7 +181,9 @@ def header_texts(dialect: Dialect) -> list[tuple[str, ...]]:
 
 def _wrong_width(ordinal: int, row: list[str], width: int) -> Defect:
     if len(row) < width:
-        message = f"The record has {len(row)} of {width} columns; add what is missing, or quote a line break in a field."
+        message = (
+            f"The record has {len(row)} of {width} columns; add what is missing, or quote a line break in a field."
+        )
         return Defect(ordinal, "missing_columns", message, None, None)
     message = (
         f"The record has {len(row)} columns, {len(row) - width} more than the header; quote a field that contains the"
@@ -201,7 +203,5 @@ def structural_message(code: str, column: int | None, dialect: Dialect, limit: i
         return f"The line is longer than {limit * dialect.unit:,} bytes; break it up, or look for missing line ends."
     if code == "stray_quote":
         doubled = f"{dialect.escape}{dialect.quote}" if dialect.escape else f"{dialect.quote}{dialect.quote}"
-        return (
-            f"{_where(column)}: text follows the closing quote; write quotes inside a quoted field as {doubled}."
-        )
+        return f"{_where(column)}: text follows the closing quote; write quotes inside a quoted field as {doubled}."
     return f"{_where(column)}: the quote that opens this field is not closed as it should be; close or remove it."

@@ -113,13 +113,17 @@ class _Columns:
 
     def __init__(self, table: pa.Table) -> None:
         self.table = table
-        self.arrays = [column.combine_chunks() if column.num_chunks != 1 else column.chunk(0) for column in table.columns]
+        self.arrays = [
+            column.combine_chunks() if column.num_chunks != 1 else column.chunk(0) for column in table.columns
+        ]
 
     def buffers(self, index: int) -> tuple[npt.NDArray[np.int32], Bytes]:
         array = self.arrays[index]
         _, offsets, values = array.buffers()
         bounds = np.frombuffer(offsets, dtype=np.int32, count=len(array) + 1, offset=4 * array.offset)
-        return bounds, np.frombuffer(values, dtype=np.uint8) if values is not None and values.size else np.empty(0, np.uint8)
+        return bounds, np.frombuffer(values, dtype=np.uint8) if values is not None and values.size else np.empty(
+            0, np.uint8
+        )
 
     def texts(self, index: int, rows: Offsets) -> list[str]:
         taken: list[str] = self.arrays[index].take(pa.array(rows)).to_pylist()

@@ -120,7 +120,9 @@ class RecordParser:
             pos = stop + 1
         if spanning is not None and self.columns is not None and len(fields) < self.columns:
             return self._unterminated(data, first_end, spanning, fields)
-        return Parsed(after_terminator(data, line_end), fields, tidy=tidy and self._is_tidy(data, start, line_end, fields))
+        return Parsed(
+            after_terminator(data, line_end), fields, tidy=tidy and self._is_tidy(data, start, line_end, fields)
+        )
 
     def line_end(self, data: bytes, pos: int, limit: int, eof: bool) -> int:
         """Offset of the first line end at or after `pos`, or -1 when there is none up to `limit`."""
@@ -198,9 +200,7 @@ class RecordParser:
         )
 
     @staticmethod
-    def _unterminated(
-        data: bytes, first_end: int, spanning: int | None, fields: list[tuple[int, int, bool]]
-    ) -> Parsed:
+    def _unterminated(data: bytes, first_end: int, spanning: int | None, fields: list[tuple[int, int, bool]]) -> Parsed:
         column = len(fields) if spanning is None else spanning
         return Parsed(after_terminator(data, first_end), fields, "unterminated_quote", column)
 
@@ -323,9 +323,7 @@ def _lines_with(data: bytes, first: int, last: int, mark: bytes, starts: Offsets
     return np.searchsorted(starts, np.flatnonzero(window == mark[0]) + first, side="right") - 1
 
 
-def _mark_badly_quoted(
-    odd: Flags, data: bytes, first: int, last: int, starts: Offsets, parser: RecordParser
-) -> None:
+def _mark_badly_quoted(odd: Flags, data: bytes, first: int, last: int, starts: Offsets, parser: RecordParser) -> None:
     """
     Within a line, even-numbered quotes must stand at a field start or directly behind a closing quote, odd-numbered ones
     before a delimiter, a line end or a quote, and their number must be even.

@@ -318,7 +318,8 @@ def _read_exactly(descriptor: int, offset: int, length: int, name: str) -> bytes
         part = os.pread(descriptor, length - have, offset + have)
         if not part:
             raise SourceUnavailable(
-                f"{name} has no {length} bytes at {offset}.", hint="It was cut short since it was planned; load it again."
+                f"{name} has no {length} bytes at {offset}.",
+                hint="It was cut short since it was planned; load it again.",
             )
         parts.append(part)
         have += len(part)
