@@ -23,7 +23,7 @@ import pytest
 from django.conf import settings
 from django.db import connection, connections
 from psycopg2 import sql
-from pytest_django.plugin import DjangoDbBlocker
+from pytest_django import DjangoDbBlocker
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 COMMAND_SECONDS = 300
