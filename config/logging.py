@@ -59,4 +59,6 @@ def logging_settings(*, json: bool, level: str) -> dict[str, Any]:
 def _renderers(*, json: bool) -> list[Processor]:
     if json:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    # The plain formatter: the default one prints every local variable, whole data frames and people's data among them.
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]

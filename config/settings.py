@@ -2,7 +2,7 @@
 Settings, for all environments: they differ only by environment variables.
 
 Local mode is when none of DATABASE_URL, REDIS_URL, KAFKA_BOOTSTRAP_SERVERS is set (SLUICE_LOCAL=0/1 overrides): then
-a secret key is made, DEBUG is on, and logs are for people. A service without its variable is an embedded one.
+a secret key is made, and logs are for people. A service without its variable is an embedded one.
 """
 
 from pathlib import Path
@@ -24,7 +24,8 @@ REDIS_URL = env_str("REDIS_URL")  # "" = embedded, see config.embedded.redis_url
 KAFKA_BOOTSTRAP_SERVERS = env_list("KAFKA_BOOTSTRAP_SERVERS")  # [] = embedded, see config.embedded.kafka_bootstrap
 
 LOCAL = env_bool("SLUICE_LOCAL", default=not (DATABASE_URL or REDIS_URL or KAFKA_BOOTSTRAP_SERVERS))
-DEBUG = env_bool("DEBUG", default=LOCAL)
+# Off even in local mode: with it Django keeps the text of every query, and a load has very long ones.
+DEBUG = env_bool("DEBUG", default=False)
 SECRET_KEY = env_str("SECRET_KEY") or (local_secret_key(LOCAL_DIR) if LOCAL else "")
 if not SECRET_KEY:
     raise ImproperlyConfigured(

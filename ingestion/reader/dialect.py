@@ -13,7 +13,7 @@ from ingestion.reader.errors import InvalidDialect
 class Dialect:
     """
     Attributes:
-        encoding: Python codec name: utf-8, utf-16-le, utf-16-be, or a single-byte one such as cp1252, latin-1, mac-roman.
+        encoding: Python codec: utf-8, utf-16-le, utf-16-be, or a single-byte one such as cp1252, latin-1, mac-roman.
         delimiter: one ASCII character.
         quote: '"', "'" or None (no quoting).
         escape: None (quotes are doubled) or a backslash.

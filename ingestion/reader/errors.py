@@ -21,39 +21,39 @@ class ReaderError(Exception):
         self.hint = hint
 
 
-class EmptySource(ReaderError):
+class EmptySource(ReaderError):  # noqa: N818 - named after the reason
     code = "empty_source"
 
 
-class SourceUnavailable(ReaderError):
+class SourceUnavailable(ReaderError):  # noqa: N818 - named after the reason
     code = "source_unavailable"
 
 
-class CorruptArchive(ReaderError):
+class CorruptArchive(ReaderError):  # noqa: N818 - named after the reason
     code = "corrupt_archive"
 
 
-class UnsupportedArchive(ReaderError):
+class UnsupportedArchive(ReaderError):  # noqa: N818 - named after the reason
     code = "unsupported_archive"
 
 
-class DecompressionLimit(ReaderError):
+class DecompressionLimit(ReaderError):  # noqa: N818 - named after the reason
     code = "decompression_limit"
 
 
-class UnsupportedEncoding(ReaderError):
+class UnsupportedEncoding(ReaderError):  # noqa: N818 - named after the reason
     code = "unsupported_encoding"
 
 
-class UnreadableHeader(ReaderError):
+class UnreadableHeader(ReaderError):  # noqa: N818 - named after the reason
     code = "unreadable_header"
 
 
-class InvalidDialect(ReaderError):
+class InvalidDialect(ReaderError):  # noqa: N818 - named after the reason
     code = "invalid_dialect"
 
 
-class SpanMismatch(ReaderError):
+class SpanMismatch(ReaderError):  # noqa: N818 - named after the reason
     """The bytes given to `read_span` are not those that were planned."""
 
     code = "span_mismatch"

@@ -68,7 +68,7 @@ def parse(text: bytes, *, dialect: Dialect, quoted: bool, spanning: bool) -> Fas
 def _arrow(text: bytes, dialect: Dialect, quoted: bool, spanning: bool, width: int) -> tuple[pa.Table, Offsets]:
     ragged: list[int] = []
 
-    def skip(row: Any) -> str:  # noqa: ANN401 (pyarrow has no types)
+    def skip(row: Any) -> str:
         ragged.append(row.number - 1)
         return "skip"
 
@@ -100,7 +100,8 @@ def _physical_width(text: bytes, dialect: Dialect) -> int:
     parser = RecordParser(
         delimiter=dialect.delimiter, quote=dialect.quote, escape=dialect.escape, columns=None, limit=len(text)
     )
-    pos, widths = 0, []
+    pos = 0
+    widths: list[int] = []
     while pos < len(text) and len(widths) < SAMPLED_RECORDS:
         parsed = parser.parse(text, pos, eof=True)
         widths.append(len(parsed.fields))
@@ -121,9 +122,9 @@ class _Columns:
         array = self.arrays[index]
         _, offsets, values = array.buffers()
         bounds = np.frombuffer(offsets, dtype=np.int32, count=len(array) + 1, offset=4 * array.offset)
-        return bounds, np.frombuffer(values, dtype=np.uint8) if values is not None and values.size else np.empty(
-            0, np.uint8
-        )
+        if values is None or not values.size:
+            return bounds, np.empty(0, dtype=np.uint8)
+        return bounds, np.frombuffer(values, dtype=np.uint8)
 
     def texts(self, index: int, rows: Offsets) -> list[str]:
         taken: list[str] = self.arrays[index].take(pa.array(rows)).to_pylist()

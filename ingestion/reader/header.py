@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ingestion.reader.sniff import Row, kind, known_names
 
 BODY_ROWS = 50
+_YEAR = re.compile(r"(19|20)\d\d")
 SEARCHED_ROWS = 40  # for a header behind a preamble
 
 
@@ -40,7 +42,7 @@ def find_head(rows: Sequence[Row], *, width: int, known: Collection[str], wanted
     if wanted is not None:
         return Head(first, wanted, "There is a header, as told." if wanted else "There is no header, as told.")
     if _looks_like_header(rows, first, width):
-        return Head(first, True, f"Line {rows[first].line + 1} differs in kind from the records below it.")
+        return Head(first, True, f"Line {rows[first].line + 1} reads like column names.")
     above = first - 1
     if above >= 0 and _is_near_miss(rows[above], width):
         return Head(
@@ -88,6 +90,8 @@ def _column_vote(cell: str, below: Sequence[str]) -> int:
     kinds = [kind(text) for text in below if text]
     usual = max(set(kinds), key=kinds.count)
     own = kind(cell)
+    if _YEAR.fullmatch(cell) and not any(map(_YEAR.fullmatch, below)):
+        return 1
     if own == usual:
         return -1 if own in ("number", "moment", "address") or cell in below else 0
     return 1 if own == "text" and usual != "odd" and kinds.count(usual) > len(kinds) * 0.7 else 0
@@ -95,7 +99,7 @@ def _column_vote(cell: str, below: Sequence[str]) -> int:
 
 def _is_near_miss(row: Row, width: int) -> bool:
     names = row.cells
-    near = 1 < len(names) and abs(len(names) - width) <= max(1, width // 4)
+    near = len(names) > 1 and abs(len(names) - width) <= max(1, width // 4)
     return row.sound and near and len(set(names)) == len(names) and all(kind(cell) == "text" for cell in names)
 
 

@@ -15,7 +15,7 @@ from ingestion.reader.dialect import Dialect
 from ingestion.reader.encoding import shadow, to_utf8
 from ingestion.reader.errors import SpanMismatch
 from ingestion.reader.exact import Defect, ExactReader, Judged, structural_message
-from ingestion.reader.records import Flags, Offsets, RecordParser, Scan, scan
+from ingestion.reader.records import Flags, Offsets, RecordParser, Scan, scan_all
 from ingestion.reader.split import NONE, OVERLONG, Span
 
 DECODE_SLICE = 1 << 16  # code units decoded at once when looking for invalid bytes
@@ -192,7 +192,7 @@ class _Reader:
         return flags
 
     def _scan(self) -> Scan:
-        return scan(self.shadow, 0, len(self.shadow), eof=True, parser=self.parser)
+        return scan_all(self.shadow, parser=self.parser)
 
     def _bounds(self) -> tuple[Offsets, Offsets]:
         found = self._scan()

@@ -4,13 +4,14 @@ Where records end: the exact rules, and a vectorised scan that applies them to m
 `RecordParser` is the definition; `scan` proves with numpy which lines are well-formed records of their own and asks the
 parser only about the others. Both work on the shadow (see encoding.py), so offsets are code units.
 
-A record damaged in a quoted field ends at the first line end after that field's opening quote, so one stray quote costs
-one line. Where earlier fields of the record span lines, the damage is put down to the first of them: then the rule gives
-the same answer whether the bytes behind are known (planner) or not (a worker that holds only its span).
+A record damaged in a quoted field ends at the first line end after that field's opening quote, so one stray quote
+costs one line. Where earlier fields of the record span lines, an unclosed quote is put down to the first of them: then
+the rule gives the same answer whether the bytes behind are known (planner) or not (a worker with only its span).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,9 +26,11 @@ Flags = npt.NDArray[np.bool_]
 BLANKS = b" \t\r\n\v\f"
 SURPLUS_LIMIT = 64  # blank surplus fields after which a record over several lines is given up: bounds the look-ahead
 LF, CR, SPACE, TAB = 10, 13, 32, 9
+SCAN_WINDOW = 1 << 19  # code units scanned at once
+MANY_ODD_LINES = 16  # from which it pays to prove that quoted fields span lines
 
 
-class NeedMore(Exception):  # noqa: N818 (a signal, not an error)
+class NeedMore(Exception):  # noqa: N818 - a signal, not an error
     """The end of the record lies behind the bytes at hand."""
 
 
@@ -225,14 +228,15 @@ def line_ends(data: bytes, start: int, stop: int, *, eof: bool) -> Offsets:
 
 
 def _lone_carriage_returns(data: bytes, window: npt.NDArray[np.uint8], stop: int, eof: bool) -> Offsets:
+    """Carriage returns without a line feed behind them; one at the very end counts only if that is certain."""
     found = np.flatnonzero(window == CR)
-    last = len(window) - 1
-    if found[-1] == last:
-        known = stop < len(data) or eof
-        if not known or data[stop : stop + 1] == b"\n":
-            return found[:-1][window[found[:-1] + 1] != LF]
-        return np.append(found[:-1][window[found[:-1] + 1] != LF], last)
-    return found[window[found + 1] != LF]
+    lone = np.ones(len(found), dtype=np.bool_)
+    last_is_open = int(found[-1]) == len(window) - 1
+    inner = found[:-1] if last_is_open else found
+    lone[: len(inner)] = window[inner + 1] != LF
+    if last_is_open:
+        lone[-1] = data[stop] != LF if stop < len(data) else eof
+    return found[lone]
 
 
 @dataclass
@@ -268,45 +272,68 @@ def scan(
     """
     ends = line_ends(data, start, stop, eof=eof)
     starts = np.concatenate((np.array([start], dtype=np.int64), ends[:-1])) if len(ends) else ends
-    odd = _odd_lines(data, starts, ends, parser)
+    odd = odd_lines(data, starts, ends, parser)
     if not len(odd):
         end = int(ends[-1]) if len(ends) else start
         return Scan(starts, end, np.arange(len(starts)), len(starts), np.zeros(len(starts), dtype=np.bool_))
+    if len(odd) > max(MANY_ODD_LINES, len(ends) // 50):
+        found = _spanning_records(data, starts, ends, parser)
+        if found is not None:
+            return found
     return _resolve_odd(data, starts, ends, odd, eof, parser, stop_at_overlong)
+
+
+def scan_all(data: bytes, *, parser: RecordParser, window: int = SCAN_WINDOW) -> Scan:
+    """All records of `data`, which begins and ends with whole records; in windows, to need little memory."""
+    parts: list[Scan] = []
+    pos, lines, reach = 0, 0, window
+    while pos < len(data):
+        found = scan(data, pos, min(pos + reach, len(data)), eof=True, parser=parser)
+        if not len(found.starts):
+            reach *= 2
+            continue
+        parts.append(Scan(found.starts, found.end, found.lines + lines, found.line_count, found.rough))
+        pos, lines, reach = found.end, lines + found.line_count, window
+    none = np.empty(0, dtype=np.int64)
+    return Scan(
+        starts=np.concatenate([none, *(part.starts for part in parts)]),
+        end=pos,
+        lines=np.concatenate([none, *(part.lines for part in parts)]),
+        line_count=lines,
+        rough=np.concatenate([none.astype(np.bool_), *(part.rough for part in parts)]),
+    )
 
 
 def _resolve_odd(
     data: bytes, starts: Offsets, ends: Offsets, odd: Offsets, eof: bool, parser: RecordParser, stop_at_overlong: bool
 ) -> Scan:
+    """Ask the parser about every odd line that a record begins with."""
     is_record = np.ones(len(starts), dtype=np.bool_)
     rough = np.zeros(len(starts), dtype=np.bool_)
-    count, following, overlong = len(starts), 0, False
+    begin, end = starts.tolist(), ends.tolist()
+    count, following, overlong = len(begin), 0, False
     for line in odd.tolist():
         if line < following:
             continue
         try:
-            parsed = parser.parse(data, int(starts[line]), eof=eof)
+            parsed = parser.parse(data, begin[line], eof=eof)
         except NeedMore:
             count = line
             break
-        if parsed.code == "record_too_long":
-            if stop_at_overlong:
-                count, overlong = line, True
-                break
-            parsed = parsed._replace(end=int(ends[line]))
-        if parsed.end > ends[-1]:
+        stop = end[line] if parsed.code == "record_too_long" else parsed.end
+        overlong = stop_at_overlong and parsed.code == "record_too_long"
+        if overlong or stop > end[-1]:
             count = line
             break
         rough[line] = not parsed.tidy
-        if parsed.end != ends[line]:
-            following = int(np.searchsorted(ends, parsed.end)) + 1
+        if stop != end[line]:
+            following = bisect_left(end, stop) + 1
             is_record[line + 1 : following] = False
     lines = np.flatnonzero(is_record[:count])
-    end = int(starts[count]) if count < len(starts) else int(ends[-1])
-    return Scan(starts[lines], end, lines, count, rough[lines], overlong)
+    return Scan(starts[lines], begin[count] if count < len(begin) else end[-1], lines, count, rough[lines], overlong)
 
 
-def _odd_lines(data: bytes, starts: Offsets, ends: Offsets, parser: RecordParser) -> Offsets:
+def odd_lines(data: bytes, starts: Offsets, ends: Offsets, parser: RecordParser) -> Offsets:
     """Lines that are not, by themselves and beyond doubt, one well-formed record."""
     odd = (ends - starts) > parser.limit
     if len(ends):
@@ -324,10 +351,7 @@ def _lines_with(data: bytes, first: int, last: int, mark: bytes, starts: Offsets
 
 
 def _mark_badly_quoted(odd: Flags, data: bytes, first: int, last: int, starts: Offsets, parser: RecordParser) -> None:
-    """
-    Within a line, even-numbered quotes must stand at a field start or directly behind a closing quote, odd-numbered ones
-    before a delimiter, a line end or a quote, and their number must be even.
-    """
+    """Lines with an odd number of quotes, or with one in the wrong place when quotes are numbered within the line."""
     assert parser.quote is not None
     window = np.frombuffer(data, dtype=np.uint8, count=last - first, offset=first)
     quotes = np.flatnonzero(window == parser.quote[0])
@@ -335,23 +359,59 @@ def _mark_badly_quoted(odd: Flags, data: bytes, first: int, last: int, starts: O
     counts = np.diff(np.append(first_quotes, len(quotes)))
     odd |= (counts & 1).astype(np.bool_)
     closing = ((np.arange(len(quotes)) - np.repeat(first_quotes, counts)) & 1).astype(np.bool_)
-    before = window[np.maximum(quotes - 1, 0)]
-    behind = window[np.minimum(quotes + 1, len(window) - 1)]
-    # Line ends before a quote are line starts: scan() only ever looks at whole lines.
-    fine_open = _is_any(before, (parser.delimiter[0], LF, CR))
-    fine_open[0] |= quotes[0] == 0
-    fine_close = _is_any(behind, (parser.delimiter[0], LF, CR))
-    fine_close[-1] |= quotes[-1] == len(window) - 1
-    touching = np.diff(quotes) == 1
-    fine_open[1:] |= touching
-    fine_close[:-1] |= touching
-    wrong = np.where(closing, ~fine_close, ~fine_open)
+    wrong = _misplaced(window, quotes, closing, parser)
     if wrong.any():
         odd[np.searchsorted(starts, quotes[wrong] + first, side="right") - 1] = True
 
 
-def _is_any(values: npt.NDArray[np.uint8], codes: tuple[int, ...]) -> Flags:
-    table = np.zeros(256, dtype=np.bool_)
-    table[list(codes)] = True
-    found: Flags = table[values]
-    return found
+def _misplaced(window: npt.NDArray[np.uint8], quotes: Offsets, closing: Flags, parser: RecordParser) -> Flags:
+    """
+    An opening quote must stand at a field start or directly behind a closing one (a doubled quote), a closing one before
+    a delimiter, a line end or an opening one. `window` consists of whole lines.
+    """
+    breaks = np.zeros(256, dtype=np.bool_)
+    breaks[[parser.delimiter[0], LF, CR]] = True
+    fine_open = breaks[window[np.maximum(quotes - 1, 0)]]
+    fine_open[0] |= quotes[0] == 0
+    fine_close = breaks[window[np.minimum(quotes + 1, len(window) - 1)]]
+    fine_close[-1] |= quotes[-1] == len(window) - 1
+    touching = np.diff(quotes) == 1
+    fine_open[1:] |= touching
+    fine_close[:-1] |= touching
+    return np.where(closing, ~fine_close, ~fine_open)
+
+
+def _spanning_records(data: bytes, starts: Offsets, ends: Offsets, parser: RecordParser) -> Scan | None:
+    """The scan of text whose quoting is beyond doubt although fields span lines; None when it is not."""
+    first, last = int(starts[0]), int(ends[-1])
+    if parser.quote is None or (parser.escape is not None and data.find(parser.escape, first, last) >= 0):
+        return None
+    window = np.frombuffer(data, dtype=np.uint8, count=last - first, offset=first)
+    quotes = np.flatnonzero(window == parser.quote[0])
+    outside = np.flatnonzero((np.searchsorted(quotes, ends - first) & 1) == 0)
+    if not len(outside):
+        return None
+    window = window[: int(ends[outside[-1]]) - first]
+    quotes = quotes[quotes < len(window)]
+    closing = (np.arange(len(quotes)) & 1).astype(np.bool_)
+    if len(quotes) and _misplaced(window, quotes, closing, parser).any():
+        return None
+    lines = np.concatenate((np.zeros(1, dtype=np.int64), outside[:-1] + 1))
+    begins, stops = starts[lines], ends[outside]
+    spanning = outside > lines
+    if ((stops - begins) > parser.limit).any() or _uneven(window, quotes, begins - first, spanning, parser):
+        return None
+    rough = np.zeros(len(lines), dtype=np.bool_)
+    return Scan(begins, int(stops[-1]), lines, int(outside[-1]) + 1, rough)
+
+
+def _uneven(
+    window: npt.NDArray[np.uint8], quotes: Offsets, begins: Offsets, spanning: Flags, parser: RecordParser
+) -> bool:
+    """Whether a record over several lines has another number of columns than the header."""
+    if parser.columns is None:
+        return False
+    delimiters = np.flatnonzero(window == parser.delimiter[0])
+    delimiters = delimiters[(np.searchsorted(quotes, delimiters) & 1) == 0]
+    bounds = np.searchsorted(delimiters, np.append(begins, len(window)))
+    return bool((np.diff(bounds)[spanning] + 1 != parser.columns).any())

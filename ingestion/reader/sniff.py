@@ -1,8 +1,8 @@
 """
 Which delimiter, quote and escape fit a sample best.
 
-Every candidate reads the first records under the reader's own rules; the best has the most even widths and the most cells
-that look like something (the idea of CleverCSV: van den Burg, Nazábal, Sutton 2019, "Wrangling messy CSV files").
+Every candidate reads the first records under the reader's own rules; the best has the most even widths and the most
+cells that look like something (the idea of CleverCSV: van den Burg, Nazábal, Sutton 2019, "Wrangling messy CSV files").
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def kind(cell: str) -> str:
         return "moment"
     if _ADDRESS.fullmatch(cell):
         return "address"
-    return "text" if _TEXT.fullmatch(cell) and not (cell[0] == "'" and cell[-1] == "'") else "odd"
+    return "text" if _TEXT.fullmatch(cell) and "'" not in (cell[0], cell[-1]) else "odd"
 
 
 def normalised(name: str) -> str:

@@ -1,8 +1,8 @@
 """
 Where the bytes come from: a plain file, .gz, .zst, .zip or standard input.
 
-A compressed source is read once, sequentially; what comes out is written to a spool file, and any process that holds the
-source's descriptor may read a byte range from there as soon as `blocks` has yielded past it.
+A compressed source is read once, sequentially; what comes out is written to a spool file, and any process that holds
+the source's descriptor may read a byte range from there as soon as `blocks` has yielded past it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from ingestion.reader.errors import CorruptArchive, DecompressionLimit, SourceUn
 
 PLAIN, GZIP, ZSTD, ZIP, STDIN = "plain", "gzip", "zstd", "zip", "stdin"
 READ_BYTES = 1 << 18  # compressed bytes taken at once
+ZSTD_READ_BYTES, ZSTD_STEP = 1 << 14, 1 << 10
 RATIO_JUDGED_FROM = 100 << 20  # decompressed bytes from which the ratio counts
 SAMPLE_BYTES = 1 << 16
 SAMPLES = 16
@@ -116,7 +117,7 @@ class Source:
         }
 
     def fingerprint(self) -> str | None:
-        """Quick likeness of the file as stored: its size and blake2b over 18 sampled blocks of 64 KiB; None for stdin."""
+        """Quick likeness of the file as stored: size and blake2b over 18 blocks of 64 KiB; None for stdin."""
         if not self.path:
             return None
         with _translated(self.name), Path(self.path).open("rb", 0) as file:
@@ -265,17 +266,17 @@ def _unpack_gzip(source: Source) -> Iterator[bytes]:
 def _unpack_zstd(source: Source) -> Iterator[bytes]:
     with Path(source.path).open("rb") as file:
         frames = zstandard.ZstdDecompressor(max_window_size=1 << 27)
-        data = file.read(READ_BYTES)
+        data = file.read(ZSTD_READ_BYTES)
         while data:
             frame = frames.decompressobj()
             while not frame.eof:
                 if not data:
                     raise _truncated(source.name)
-                block = frame.decompress(data)
-                data = frame.unused_data if frame.eof else file.read(READ_BYTES)
+                # A packed KiB unpacks to 32 MiB at most (RFC 8878: 4 bytes can stand for a block of 128 KiB).
+                block = frame.decompress(data[:ZSTD_STEP])
+                data = (frame.unused_data if frame.eof else b"") + data[ZSTD_STEP:] or file.read(ZSTD_READ_BYTES)
                 if block:
                     yield block
-            data = data or file.read(READ_BYTES)
 
 
 def _unpack_zip(source: Source) -> Iterator[bytes]:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ingestion.reader.dialect import Dialect
 from ingestion.reader.encoding import shadow_blocks
-from ingestion.reader.records import CR, LF, NeedMore, Offsets, RecordParser, after_terminator, line_ends, scan
+from ingestion.reader.records import CR, LF, Flags, NeedMore, Offsets, RecordParser, after_terminator, line_ends, scan
 
 SEGMENT = 1 << 19  # code units looked at in one step
 SLACK = 1 << 21  # code units read ahead at once
@@ -26,7 +27,7 @@ class Span:
     Attributes:
         number: 0-based, in file order.
         offset, length: bytes.
-        first_record: 1-based number of its first record within the source; the header is no record, a blank line is one.
+        first_record: 1-based number of its first record in the source; the header is no record, a blank line is one.
         records: how many records.
         first_line, lines: physical lines, 1-based.
         quoting: "none" (no quote in it), "clean" (quoting proved well-formed), "exact" (neither) or "overlong" (exactly
@@ -290,7 +291,7 @@ class _Planner:
 
 
 def last_line_end(data: bytes, start: int, stop: int, *, eof: bool) -> int:
-    """Offset behind the last line end within [start, stop), or `start`; at the end of the source it needs no terminator."""
+    """Offset behind the last line end within [start, stop), or `start`; the end of the source is one."""
     if eof and stop == len(data):
         return stop
     at = max(data.rfind(b"\n", start, stop), data.rfind(b"\r", start, stop))
@@ -316,7 +317,7 @@ def count_lines(data: bytes, start: int, end: int) -> int:
     return count + (data[end - 1] not in (LF, CR) if end > start else 0)
 
 
-def _lone(window: np.ndarray, feeds: np.ndarray, data: bytes, behind: int, end: int) -> int:  # type: ignore[type-arg]
+def _lone(window: npt.NDArray[np.uint8], feeds: Flags, data: bytes, behind: int, end: int) -> int:
     """Carriage returns without a line feed behind them."""
     returns = window == CR
     lone = int(np.count_nonzero(returns)) - int(np.count_nonzero(returns[:-1] & feeds[1:]))

@@ -1,0 +1,251 @@
+"""
+Worker processes of one command.
+
+The parent never computes with polars, so it may fork at any time: children start in milliseconds with everything
+imported. A child that dies is replaced; its chunk is claimed again at once, because its database backend is gone.
+"""
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any, Final, TypeVar
+
+import structlog
+from django.db import InterfaceError, OperationalError, connection, connections
+
+from ingestion.errors import SourceDiffersError
+from ingestion.job import Job
+from ingestion.models import Import
+from ingestion.models import Source as SourceRow
+from ingestion.profiles import Settlement
+from ingestion.reader import Dialect, ReaderError, Source
+from ingestion.services import import_fail
+from ingestion.stages.plan import Planner, PlanStoppedError
+from ingestion.states import RUNNING
+from ingestion.validation import Validator
+from ingestion.worker import ChunkWorker, OpenSource
+
+log = structlog.get_logger(__name__)
+Result = TypeVar("Result")
+
+PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+DATABASE_PATIENCE_SECONDS: Final = 60
+"""How long a process waits for a database that went away before it gives up."""
+
+
+def utc_now() -> datetime:
+    """The clock of commands."""
+    return datetime.now(UTC)
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to end this process with its parent, however that one ends (Linux; elsewhere a no-op)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _enter_child(parent: int) -> None:
+    """What every child does first: leave Ctrl-C to the parent, end with it, and forget the parent's connections."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    die_with_parent()
+    if os.getppid() != parent:
+        os._exit(1)
+    # Only forgotten, not closed: the sockets are the parent's. psycopg closes nothing that another process opened.
+    for alias in connections:
+        connections[alias].connection = None
+
+
+def spawn(target: Callable[[], None], *, name: str) -> BaseProcess:
+    """Fork a process that runs `target`."""
+    parent = os.getpid()
+
+    def run() -> None:
+        _enter_child(parent)
+        target()
+
+    process = get_context("fork").Process(target=run, name=name, daemon=True)
+    process.start()
+    return process
+
+
+def call_in_process(function: Callable[[], Result], *, name: str) -> Result:
+    """
+    Run a function in a process of its own and return its result, or raise what it raised.
+
+    Raises:
+        RuntimeError: the process was killed.
+    """
+    receiver, sender = get_context("fork").Pipe(duplex=False)
+    process = spawn(lambda: _answer(function, sender), name=name)
+    sender.close()
+    try:
+        succeeded, value = receiver.recv()
+    except EOFError:
+        process.join()
+        raise RuntimeError(f"The process {name} ended without an answer (exit status {process.exitcode}).") from None
+    process.join()
+    if succeeded:
+        return value  # type: ignore[no-any-return]
+    raise value
+
+
+def _answer(function: Callable[[], Any], sender: Connection) -> None:
+    try:
+        sender.send((True, function()))
+    except Exception as error:
+        error.__cause__ = None
+        sender.send((False, _sendable(error)))
+
+
+def _sendable(error: Exception) -> Exception:
+    """An exception that survives pickling, else its text."""
+    import pickle
+
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError("".join(traceback.format_exception(error)))
+    return error
+
+
+def patiently(work: Callable[[], None], *, what: str) -> None:
+    """
+    Run `work` again while the database is away, for at most a minute at a time.
+
+    All progress is in the database, so beginning again is always right.
+    """
+    lost_at: float | None = None
+    while True:
+        try:
+            work()
+        except (OperationalError, InterfaceError) as error:
+            connection.close()
+            lost_at = lost_at or time.monotonic()
+            if time.monotonic() - lost_at > DATABASE_PATIENCE_SECONDS:
+                raise
+            log.warning("database_lost", process=what, error=str(error).strip())
+            time.sleep(0.5)
+            if _database_answers():
+                lost_at = None
+        else:
+            return
+
+
+def _database_answers() -> bool:
+    try:
+        connection.ensure_connection()
+    except (OperationalError, InterfaceError):
+        return False
+    return True
+
+
+def work(job: Job, *, identities: dict[int, Any]) -> None:
+    """The body of a worker process."""
+    name = f"{socket.gethostname()}:{os.getpid()}"
+
+    def run() -> None:
+        sources = {row.number: _open(row, identities) for row in SourceRow.objects.filter(owner_id=job.import_id)}
+        ChunkWorker(job=job, sources=sources, name=name, now=utc_now).run()
+
+    patiently(run, what=name)
+
+
+def _open(row: SourceRow, identities: dict[int, Any]) -> OpenSource:
+    return OpenSource(
+        source=Source.from_descriptor(row.descriptor),
+        dialect=Dialect.from_dict(row.dialect),
+        validator=Validator(Settlement.from_dict(row.settlement)),
+        identity=identities.get(row.number),
+    )
+
+
+def plan_all(import_id: int) -> None:
+    """The body of the planner process. What is wrong with a source ends the import with the reason."""
+
+    def run() -> None:
+        owner = Import.objects.get(pk=import_id)
+        planner = Planner(owner=owner, now=utc_now, running=lambda: _is_running(import_id))
+        try:
+            planner.run()
+        except PlanStoppedError:
+            return
+        except (ReaderError, SourceDiffersError) as error:
+            import_fail(import_id=import_id, now=utc_now(), reason=str(error))
+
+    patiently(run, what="planner")
+    sys.stdout.flush()
+
+
+def _is_running(import_id: int) -> bool:
+    return Import.objects.filter(pk=import_id, state=RUNNING).exists()
+
+
+class Crew:
+    """
+    The planner and the workers of one import; dead ones are replaced.
+
+    Args:
+        workers: how many worker processes.
+        identities: by source number, what the files looked like when they were opened.
+    """
+
+    MAX_REPLACEMENTS: Final = 1_000
+
+    def __init__(self, *, job: Job, workers: int, identities: dict[int, Any]) -> None:
+        self._bodies: dict[str, Callable[[], None]] = {"planner": lambda: plan_all(job.import_id)}
+        for number in range(workers):
+            self._bodies[f"worker-{number}"] = lambda: work(job, identities=identities)
+        self._processes: dict[str, BaseProcess] = {}
+        self._replaced = 0
+
+    def start(self) -> None:
+        """Fork everybody."""
+        for name, body in self._bodies.items():
+            self._processes[name] = spawn(body, name=name)
+
+    def tend(self) -> None:
+        """
+        Replace members that were killed; a member that ended on its own has nothing left to do.
+
+        Raises:
+            RuntimeError: they keep dying.
+        """
+        for name, process in list(self._processes.items()):
+            if process.is_alive() or process.exitcode == 0:
+                continue
+            self._replaced += 1
+            if self._replaced > self.MAX_REPLACEMENTS:
+                raise RuntimeError("Worker processes keep dying; see the log.")
+            log.warning("process_replaced", process=name, exit_status=process.exitcode)
+            if self._replaced > 10:  # the first ones at once, then not in a tight loop
+                time.sleep(0.2)
+            self._processes[name] = spawn(self._bodies[name], name=name)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every member has ended on its own."""
+        return all(process.exitcode == 0 for process in self._processes.values())
+
+    def pids(self) -> dict[str, int | None]:
+        """Process ids by name."""
+        return {name: process.pid for name, process in self._processes.items()}
+
+    def dismiss(self, *, seconds: float = 10) -> None:
+        """Wait for everybody to end on their own, then end who has not."""
+        until = time.monotonic() + seconds
+        for process in self._processes.values():
+            process.join(max(0.0, until - time.monotonic()))
+            if process.is_alive():
+                process.kill()
+                process.join()

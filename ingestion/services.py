@@ -1,0 +1,233 @@
+"""Writes to imports: create or find again, pause, resume, cancel, fail. Called by commands, tasks and views alike."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from django.db import connection, transaction
+from django.db.models import F, Max
+
+from ingestion import states
+from ingestion.errors import (
+    ImportNotCancellableError,
+    ImportNotFoundError,
+    ImportNotPausableError,
+    ImportNotResumableError,
+    ParentNotUsableError,
+)
+from ingestion.job import Job
+from ingestion.models import Chunk, Import, Source
+from ingestion.profiles import Profile
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class PreparedSource:
+    """
+    One source, opened and understood.
+
+    `descriptor` reopens it in any process (`ingestion.reader.Source`), `preface` is its bytes before the first record.
+    """
+
+    name: str
+    descriptor: dict[str, Any]
+    fingerprint: str
+    identity: dict[str, int] | None
+    dialect: dict[str, Any]
+    settlement: dict[str, Any]
+    evidence: dict[str, Any]
+    preface: bytes
+
+
+def import_find_or_create(
+    *,
+    sources: Sequence[PreparedSource],
+    profile: Profile,
+    parent_id: int | None = None,
+    force: bool = False,
+    created_by_id: str | None = None,
+    now: datetime,
+) -> tuple[Import, bool]:
+    """
+    The import of these bytes with these options: an earlier one if there is one, else a new one.
+
+    A failed or cancelled import is never the same import.
+
+    Args:
+        parent_id: the import whose mended rejects these are: lines are added after those of the parent and its
+            earlier children, and existing orders are always updated.
+        force: make a new import even if there is one.
+        now: timezone-aware UTC.
+    Returns:
+        (import, whether it is new).
+    Raises:
+        ParentNotUsableError: the parent did not complete.
+    """
+    fingerprint = hashlib.sha256("\n".join(source.fingerprint for source in sources).encode()).hexdigest()
+    options_hash = hashlib.sha256(f"{profile.fingerprint()} parent={parent_id or 0}".encode()).hexdigest()
+    with transaction.atomic():
+        _serialise(f"{fingerprint}{options_hash}")
+        if not force:
+            known = (
+                Import.objects.filter(fingerprint=fingerprint, options_hash=options_hash)
+                .exclude(state__in=[states.FAILED, states.CANCELLED])
+                .order_by("-id")
+                .first()
+            )
+            if known is not None:
+                return known, False
+        created = Import.objects.create(
+            state=states.QUEUED,
+            profile=profile.name,
+            options=profile.as_dict(),
+            options_hash=options_hash,
+            fingerprint=fingerprint,
+            parent_id=_root_of(parent_id),
+            line_base=_line_base(parent_id),
+            created_by_id=created_by_id,
+            created_at=now,
+        )
+        Source.objects.bulk_create(_source_row(created, number, source) for number, source in enumerate(sources))
+    return created, True
+
+
+def _serialise(key: str) -> None:
+    """Two callers with the same bytes must not both make an import."""
+    number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big", signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
+
+
+def _root_of(parent_id: int | None) -> int | None:
+    """Children of a child belong to the same root; only a completed import can be a parent."""
+    if parent_id is None:
+        return None
+    parent = Import.objects.filter(pk=parent_id).first()
+    if parent is None:
+        raise ImportNotFoundError(import_id=parent_id)
+    if parent.state not in states.SUCCEEDED:
+        raise ParentNotUsableError(parent_id=parent_id, state=parent.state)
+    return parent.parent_id or parent.pk
+
+
+def _line_base(parent_id: int | None) -> int:
+    """A child numbers its lines after every record of its root and of the root's other children."""
+    root = _root_of(parent_id)
+    if root is None:
+        return 0
+    family = Import.objects.select_for_update().filter(pk=root) | Import.objects.select_for_update().filter(parent=root)
+    base = 0
+    for member in family.order_by("pk"):
+        last = Chunk.objects.filter(owner=member).aggregate(last=Max(F("first_record") + F("records")))["last"] or 1
+        # An unfinished member reserves room for what it has yet to plan.
+        reserved = last - 1 if member.planned_at else max(last, 1 << 40)
+        base = max(base, member.line_base + reserved)
+    return base
+
+
+def _source_row(owner: Import, number: int, source: PreparedSource) -> Source:
+    return Source(
+        owner=owner,
+        number=number,
+        name=source.name,
+        descriptor=source.descriptor,
+        dialect=source.dialect,
+        settlement=source.settlement,
+        evidence=source.evidence,
+        preface=source.preface,
+    )
+
+
+def import_start(*, import_id: int, now: datetime) -> None:
+    """
+    Begin or go on with an import. One that runs already is joined.
+
+    Raises:
+        ImportNotResumableError: it has ended.
+    """
+    changed = Import.objects.filter(pk=import_id, state__in=states.sources_of(states.RUNNING)).update(
+        state=states.RUNNING, reason=""
+    )
+    current = Import.objects.get(pk=import_id)
+    if not changed and current.state != states.RUNNING:
+        raise ImportNotResumableError(import_id=import_id, state=current.state)
+    Import.objects.filter(pk=import_id, started_at=None).update(started_at=now)
+    # Attempts bound a run that cannot succeed; somebody who starts it again wants new ones.
+    Chunk.objects.filter(owner_id=import_id, state__in=[states.PLANNED, states.CLAIMED]).update(attempts=0)
+
+
+def import_pause(*, import_id: int) -> None:
+    """
+    Stop for now: chunks being worked on are dropped, merged ones stay, starting again goes on.
+
+    Raises:
+        ImportNotPausableError: it is not running.
+    """
+    changed = Import.objects.filter(pk=import_id, state__in=states.sources_of(states.PAUSED)).update(
+        state=states.PAUSED
+    )
+    if changed != 1:
+        raise ImportNotPausableError(import_id=import_id)
+
+
+def import_cancel(*, import_id: int, now: datetime) -> None:
+    """
+    Stop for good; chunks already merged stay.
+
+    Args:
+        now: timezone-aware UTC, given by the caller.
+    Raises:
+        ImportNotCancellableError: it has already ended.
+    """
+    changed = Import.objects.filter(pk=import_id, state__in=states.sources_of(states.CANCELLED)).update(
+        state=states.CANCELLED, ended_at=now
+    )
+    if changed != 1:
+        raise ImportNotCancellableError(import_id=import_id)
+
+
+def import_fail(*, import_id: int, now: datetime, reason: str) -> bool:
+    """
+    End an import as failed; chunks already merged stay.
+
+    Args:
+        reason: for people: what happened and how to go on.
+    Returns:
+        False when it had ended already.
+    """
+    changed = Import.objects.filter(pk=import_id, state__in=states.sources_of(states.FAILED)).update(
+        state=states.FAILED, ended_at=now, reason=reason
+    )
+    if changed:
+        log.warning("import_failed", import_id=import_id, reason=reason)
+    return changed == 1
+
+
+def job_of(owner: Import) -> Job:
+    """The import as the stages see it."""
+    return Job(
+        import_id=owner.pk,
+        profile=Profile.from_dict(owner.options),
+        line_base=owner.line_base,
+        upsert=owner.parent_id is not None,
+        grantor_id=owner.created_by_id,
+        replica_role=may_set_replica_role(),
+    )
+
+
+def may_set_replica_role() -> bool:
+    """
+    Whether this database role may switch off foreign-key triggers in a merge.
+
+    Without it merges are slower: Postgres then checks every row on its own.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT rolsuper OR (current_setting('server_version_num')::int >= 150000"
+            " AND has_parameter_privilege('session_replication_role', 'SET')) FROM pg_roles WHERE rolname = current_user"
+        )
+        return bool(cursor.fetchone()[0])

@@ -1,0 +1,530 @@
+"""One worker: claims chunks and takes each through read → validate → resolve → merge."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import polars as pl
+import structlog
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+from config.kernel.sql import load_queries
+from ingestion import disagreements
+from ingestion.copying import copy_frame, joined, query_frame
+from ingestion.job import Claim, Job
+from ingestion.limits import limit_tripped
+from ingestion.queue import (
+    ImportStoppedError,
+    LeaseLostError,
+    chunk_claim,
+    chunk_heartbeat,
+    chunk_is_abandoned,
+    chunk_release,
+    queue_status,
+    unfinished_below,
+)
+from ingestion.reader import Batch, Dialect, Source, Span, read_span
+from ingestion.rejects import errors_by_code, rejects_write
+from ingestion.services import import_fail
+from ingestion.stages.merge import (
+    Merged,
+    OrdersCollideError,
+    duplicate_line,
+    merge_by_copy,
+    merge_by_sets,
+)
+from ingestion.stages.resolve import Resolution, Resolver, users_missing, without_ordinals
+from ingestion.states import RUNNING
+from ingestion.validation import Carry, FieldError, Validator
+from ingestion.validation.records import UNKNOWN
+
+log = structlog.get_logger(__name__)
+queue_sql = load_queries("ingestion", "queue")
+resolve_sql = load_queries("ingestion", "resolve")
+merge_sql = load_queries("ingestion", "merge")
+
+KNOWN_BUDGET_BYTES: Final = 96 << 20
+MAX_ATTEMPTS: Final = 10
+HEARTBEAT_SECONDS: Final = 15
+POLL_SECONDS: Final = (0.002, 0.05)
+ABANDONED_CHECK_SECONDS: Final = 0.5
+RETRYABLE: Final = {"40P01", "40001"}  # deadlock_detected, serialization_failure
+
+
+class TurnYieldedError(Exception):
+    """A lower chunk was abandoned by its holder: give ours back, and take that one first."""
+
+
+class SourceChangedError(Exception):
+    """The file is not the one that was planned."""
+
+
+@dataclass(frozen=True)
+class OpenSource:
+    """One source as a worker reads it."""
+
+    source: Source
+    dialect: Dialect
+    validator: Validator
+    identity: Any
+
+
+@dataclass
+class Work:
+    """A chunk on its way through the stages: its records, and the errors found so far."""
+
+    claim: Claim
+    batch: Batch
+    frame: pl.DataFrame
+    errors: list[FieldError]
+
+    def reject(self, errors: list[FieldError]) -> None:
+        """Take records out of the valid ones."""
+        self.errors = self.errors + errors
+        self.frame = without_ordinals(self.frame, {error.ordinal for error in errors})
+
+    @property
+    def ignored(self) -> dict[str, int]:
+        """Ignored records by reason."""
+        return {reason: len(ordinals) for reason, ordinals in self.batch.ignored.items() if len(ordinals)}
+
+    @property
+    def rejected(self) -> int:
+        """How many records have errors."""
+        return len({error.ordinal for error in self.errors})
+
+
+class Heartbeat:
+    """
+    Extends the lease of the current claim from a thread with a connection of its own.
+
+    A process that is stopped or hangs as a whole stops beating; one that waits in a long COPY does not.
+    """
+
+    def __init__(self, *, beat: Callable[..., bool] = chunk_heartbeat) -> None:
+        self._beat = beat
+        self._claim: Claim | None = None
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def watch(self, claim: Claim | None) -> None:
+        """Beat for this claim from now on (None: for none)."""
+        self._claim = claim
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._wake.wait(HEARTBEAT_SECONDS):
+            claim = self._claim
+            if claim is not None:
+                with suppress(DatabaseError, InterfaceError):
+                    self._beat(claim=claim)
+            connection.close()
+
+
+class ChunkWorker:
+    """
+    Works on the chunks of one import until there are none left.
+
+    Args:
+        sources: by number.
+        name: host and process, for people.
+        now: the clock; timezone-aware UTC.
+        stop: asked between steps; True makes the worker return after giving its chunk back.
+    """
+
+    def __init__(
+        self,
+        *,
+        job: Job,
+        sources: Mapping[int, OpenSource],
+        name: str,
+        now: Callable[[], datetime],
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._job = job
+        self._sources = sources
+        self._name = name
+        self._now = now
+        self._stop = stop
+        self._resolver = Resolver(job=job, budget_bytes=KNOWN_BUDGET_BYTES)
+        self._collided = False
+
+    def run(self) -> None:
+        """Work until every planned chunk is finished, the import stops, or `stop` says so."""
+        heartbeat = Heartbeat()
+        try:
+            while not self._stop() and self._step(heartbeat):
+                pass
+        finally:
+            heartbeat.stop()
+
+    def _step(self, heartbeat: Heartbeat) -> bool:
+        state, planned, unfinished, unresolved = queue_status(import_id=self._job.import_id)
+        if state != RUNNING or (planned and not unfinished):
+            return False
+        claim = chunk_claim(job=self._job, worker=self._name, all_resolved=planned and not unresolved)
+        if claim is None:
+            time.sleep(POLL_SECONDS[1])
+            return True
+        heartbeat.watch(claim)
+        try:
+            self._attempt(claim)
+        finally:
+            heartbeat.watch(None)
+        return True
+
+    def _attempt(self, claim: Claim) -> None:
+        """One attempt at a chunk; every way it can end leaves the chunk claimable again or finished."""
+        if claim.attempts > MAX_ATTEMPTS:
+            import_fail(
+                import_id=claim.import_id,
+                now=self._now(),
+                reason=f"Chunk {claim.number} failed {claim.attempts - 1} times; see its last error in the chunk list.",
+            )
+            return
+        try:
+            self.process(claim)
+        except TurnYieldedError:
+            chunk_release(claim=claim, forgiven=True)
+        except (LeaseLostError, ImportStoppedError) as reason:
+            log.info("chunk_dropped", import_id=claim.import_id, chunk=claim.number, reason=type(reason).__name__)
+            with suppress(DatabaseError):
+                chunk_release(claim=claim, forgiven=True)
+        except (OperationalError, InterfaceError) as error:
+            self._after_database_error(claim, error)
+        except SourceChangedError as error:
+            import_fail(import_id=claim.import_id, now=self._now(), reason=str(error))
+        except Exception as error:
+            log.exception("chunk_failed", import_id=claim.import_id, chunk=claim.number, attempt=claim.attempts)
+            chunk_release(claim=claim, last_error=f"{type(error).__name__}: {error}"[:2000])
+
+    def _after_database_error(self, claim: Claim, error: Exception) -> None:
+        """A deadlock or a lost connection is nobody's fault: it does not count as an attempt."""
+        code = getattr(error.__cause__, "pgcode", None)
+        log.warning("chunk_interrupted", import_id=claim.import_id, chunk=claim.number, code=code, error=str(error))
+        if not connection.is_usable():
+            connection.close()
+            raise error
+        chunk_release(claim=claim, last_error=str(error)[:2000], forgiven=code in RETRYABLE)
+
+    def process(self, claim: Claim) -> None:
+        """
+        Take one claimed chunk through all stages.
+
+        Raises:
+            LeaseLostError: somebody else has the chunk now.
+            ImportStoppedError: the import is not running any more.
+            TurnYieldedError: a lower chunk waits for a worker.
+        """
+        started = time.monotonic()
+        work = self._read(claim)
+        read_seconds = time.monotonic() - started
+        if claim.resolved:
+            resolution = _resolution_from(claim.resolution)
+            work.reject(resolution.errors)
+        else:
+            self._await_turn(claim, resolved=True)
+            stopped = self._resolve(work)
+            if stopped is None:
+                return
+            resolution = stopped
+            if self._job.two_passes:
+                raise TurnYieldedError
+        self._merge(work, resolution)
+        log.debug(
+            "chunk_merged",
+            import_id=claim.import_id,
+            chunk=claim.number,
+            records=claim.records,
+            read_seconds=round(read_seconds, 3),
+            seconds=round(time.monotonic() - started, 3),
+        )
+
+    # Read and validate
+
+    def _read(self, claim: Claim) -> Work:
+        origin = self._sources[claim.source]
+        if origin.identity is not None and origin.source.identity() != origin.identity:
+            raise SourceChangedError(
+                f"{origin.source.name} was changed or replaced while it was being imported. "
+                "What was merged stays; start a new import of the file as it is now."
+            )
+        batch = self._batch(claim, origin)
+        carry = self._carry_into(claim, origin)
+        validated = origin.validator.validate(batch, carry=carry)
+        frame = validated.frame.with_columns((pl.col("ordinal") + claim.first_record).alias("record"))
+        work = Work(claim=claim, batch=batch, frame=frame, errors=validated.errors)
+        work.reject(self._duplicate_lines(frame))
+        return work
+
+    def _batch(self, claim: Claim, origin: OpenSource) -> Batch:
+        span = Span(
+            number=claim.number,
+            offset=claim.offset,
+            length=claim.length,
+            first_record=claim.first_record,
+            records=claim.records,
+            first_line=claim.first_line,
+            lines=claim.lines,
+            quoting=claim.quoting,
+        )
+        data = b"" if claim.quoting == "overlong" else origin.source.read(claim.offset, claim.length)
+        return read_span(data, span=span, dialect=origin.dialect)
+
+    def _carry_into(self, claim: Claim, origin: OpenSource) -> Carry | None:
+        """
+        The order columns of the record before this chunk, for continuation records.
+
+        Found by reading chunks backwards until one settles it, so that any worker can do any chunk.
+        """
+        if not self._job.profile.rules.continuation:
+            return None
+        before = self._chunk_before(claim)
+        if before is None:
+            return Carry()
+        batch = self._batch(before, origin)
+        carry = origin.validator.carry_after(batch, carry=UNKNOWN)
+        if carry.known:
+            return carry
+        # Either the chunk ends damaged, or it holds no order at all and hands on what it was given.
+        return origin.validator.carry_after(batch, carry=self._carry_into(before, origin))
+
+    def _chunk_before(self, claim: Claim) -> Claim | None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                queue_sql.chunk_before,
+                {"import_id": claim.import_id, "number": claim.number, "source": claim.source},
+            )
+            row = cursor.fetchone()
+        return None if row is None else Claim(*row, token=0, attempts=0, resolved=True)
+
+    def _duplicate_lines(self, frame: pl.DataFrame) -> list[FieldError]:
+        """Records of the chunk whose (order, mapped line number) an earlier record of it has."""
+        if frame.get_column("line_no").null_count() == frame.height:
+            return []
+        numbered = frame.filter(pl.col("line_no").is_not_null())
+        again = numbered.filter(~pl.struct("order_id", "line_no").is_first_distinct())
+        return [duplicate_line(ordinal) for ordinal in again.get_column("ordinal")]
+
+    # Resolve
+
+    def _await_turn(self, claim: Claim, *, resolved: bool) -> None:
+        """Wait until every lower chunk is resolved (or, with resolved=False, finished)."""
+        pause = POLL_SECONDS[0]
+        checked = time.monotonic()
+        while (blocker := unfinished_below(claim=claim, resolved=resolved)) is not None:
+            time.sleep(pause)
+            pause = min(pause * 1.5, POLL_SECONDS[1])
+            if time.monotonic() - checked > ABANDONED_CHECK_SECONDS:
+                checked = time.monotonic()
+                if self._stop() or queue_status(import_id=claim.import_id)[0] != RUNNING:
+                    raise ImportStoppedError
+                if chunk_is_abandoned(import_id=claim.import_id, number=blocker):
+                    raise TurnYieldedError
+
+    def _resolve(self, work: Work) -> Resolution | None:
+        """Resolve in a transaction of its own; None when an error limit stopped the import here."""
+        claim = work.claim
+        with transaction.atomic(), connection.cursor() as cursor:
+            # Losing this commit in a crash only means doing it again; the merge's commit makes it durable.
+            cursor.execute("SET LOCAL synchronous_commit = off")
+            self._hold_import(cursor)
+            resolution = self._resolver.resolve(cursor, claim=claim, frame=work.frame, now=self._now())
+            work.reject(resolution.errors)
+            tripped = limit_tripped(cursor, job=self._job, claim=claim, rejected=work.rejected, ignored=work.ignored)
+            if tripped is None:
+                self._note_bad_orders(cursor, work)
+                self._mark_resolved(cursor, work, resolution)
+                return resolution
+            transaction.set_rollback(True)
+        self._stop_at(work, reason=tripped)
+        return None
+
+    def _mark_resolved(self, cursor: CursorWrapper, work: Work, resolution: Resolution) -> None:
+        summary = {
+            "rejected": work.rejected,
+            "ignored": sum(work.ignored.values()),
+            "errors": [asdict(error) for error in resolution.errors],
+            "counts": resolution.counts,
+        }
+        self._compare_and_set(
+            cursor, resolve_sql.chunk_resolved, work.claim, {"now": self._now(), "resolution": _json(summary)}
+        )
+
+    def _note_bad_orders(self, cursor: CursorWrapper, work: Work) -> None:
+        """Under partial_orders = reject: remember the orders of which a record was rejected."""
+        if not self._job.two_passes or not work.errors:
+            return
+        origin = self._sources[work.claim.source]
+        ids = origin.validator.order_ids_of(work.batch, sorted({error.ordinal for error in work.errors}))
+        if ids:
+            cursor.execute(
+                resolve_sql.bad_orders_add, {"import_id": work.claim.import_id, "ids": "\x1f".join(sorted(set(ids)))}
+            )
+
+    def _stop_at(self, work: Work, *, reason: str) -> None:
+        """An error limit tripped in this chunk: lower chunks finish, this one leaves its rejects, no other merges."""
+        self._await_turn(work.claim, resolved=False)
+        now = self._now()
+        with transaction.atomic(), connection.cursor() as cursor:
+            rejected = rejects_write(cursor, claim=work.claim, batch=work.batch, errors=work.errors)
+            ignored = work.ignored
+            outcomes = {
+                "rejected": rejected,
+                "ignored": sum(ignored.values()),
+                "unprocessed": work.claim.records - rejected - sum(ignored.values()),
+            }
+            values = {
+                "now": now,
+                "outcomes": _json(outcomes),
+                "errors": _json(errors_by_code(work.errors)),
+                "ignored": _json(ignored),
+            }
+            self._compare_and_set(cursor, merge_sql.chunk_stopped, work.claim, values)
+            import_fail(import_id=work.claim.import_id, now=now, reason=reason)
+
+    # Merge
+
+    def _merge(self, work: Work, resolution: Resolution) -> None:
+        if not self._collided:
+            try:
+                self._merge_once(work, resolution, merge=merge_by_copy)
+            except OrdersCollideError:
+                self._collided = True
+            else:
+                return
+        self._await_turn(work.claim, resolved=False)
+        merged = self._merge_once(work, resolution, merge=merge_by_sets)
+        # Stay on the set-wise path only while chunks really collide.
+        self._collided = merged.facts.get("orders_inserted", 0) < work.frame.height // 1000
+
+    def _merge_once(self, work: Work, resolution: Resolution, *, merge: Callable[..., Merged]) -> Merged:
+        claim, job = work.claim, self._job
+        with transaction.atomic(), connection.cursor() as cursor:
+            if job.replica_role:
+                cursor.execute("SET LOCAL session_replication_role = replica")
+            # The plan for key look-ups must not turn into a scan of a table whose statistics are not there yet.
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            self._same_users(cursor, work, resolution)
+            frame, errors = self._without_bad_orders(cursor, work)
+            merged: Merged = merge(cursor, job=job, claim=claim, frame=frame, now=self._now())
+            errors = work.errors + errors + merged.errors
+            rejected = rejects_write(cursor, claim=claim, batch=work.batch, errors=errors)
+            counted = self._write_disagreements(cursor, work, resolution, merged)
+            outcomes = {**merged.outcomes, "rejected": rejected, "ignored": sum(work.ignored.values())}
+            values = {
+                "outcomes": _json({name: number for name, number in outcomes.items() if number}),
+                "errors": _json(errors_by_code(errors)),
+                "ignored": _json(work.ignored),
+                "facts": _json({**resolution.counts, **merged.facts, **counted}),
+                "displaced": _json(merged.displaced),
+                "digests": _json(merged.digests),
+            }
+            self._compare_and_set(cursor, merge_sql.chunk_done, claim, values)
+            self._demote(cursor, merged.demoted)
+            self._hold_import(cursor)
+        return merged
+
+    def _same_users(self, cursor: CursorWrapper, work: Work, resolution: Resolution) -> None:
+        """Hold the gate; if users were deleted since the resolve, make those of this chunk again."""
+        epoch = self._resolver.enter_gate(cursor)
+        if epoch != resolution.epoch and users_missing(cursor, frame=work.frame):
+            again = self._resolver.recheck(cursor, claim=work.claim, frame=work.frame, now=self._now())
+            work.reject(again.errors)
+            for name, number in again.counts.items():
+                resolution.count(name, number)
+
+    def _without_bad_orders(self, cursor: CursorWrapper, work: Work) -> tuple[pl.DataFrame, list[FieldError]]:
+        if not self._job.two_passes:
+            return work.frame, []
+        bad = query_frame(
+            cursor,
+            query=resolve_sql.bad_orders_among,
+            parameters={
+                "import_id": work.claim.import_id,
+                "ids": joined(work.frame.get_column("order_id").unique()),
+            },
+        )
+        partial = work.frame.join(bad, on="order_id", how="semi", maintain_order="left")
+        message = "Another record of this order was rejected, and the profile loads only whole orders."
+        errors = [
+            FieldError(ordinal, None, "order_id", "partial_order", message, order_id)
+            for ordinal, order_id in partial.select("ordinal", "order_id").iter_rows()
+        ]
+        return work.frame.join(bad, on="order_id", how="anti", maintain_order="left"), errors
+
+    def _write_disagreements(
+        self, cursor: CursorWrapper, work: Work, resolution: Resolution, merged: Merged
+    ) -> dict[str, int]:
+        """List values that lost, count all of them; returns {"user_disagreements": n, …}."""
+        found = disagreements.find(work.frame, kept=resolution.kept)
+        headers = pl.DataFrame(
+            [("order", key, name, kept, seen, 0, 1) for key, name, kept, seen in merged.header_disagreements],
+            schema=disagreements.SCHEMA,
+            orient="row",
+        )
+        found = pl.concat([found, headers])
+        listed = found.head(disagreements.LISTED_PER_CHUNK).select(
+            pl.lit(work.claim.import_id).alias("import_id"),
+            pl.lit(work.claim.number).alias("chunk"),
+            "entity",
+            "key",
+            "field",
+            "kept",
+            "seen",
+            (pl.col("ordinal") + work.claim.first_record).alias("first_record"),
+            "records",
+        )
+        copy_frame(cursor, table="ingestion_disagreement", frame=listed)
+        totals = found.group_by("entity", maintain_order=True).agg(pl.col("records").sum())
+        return {f"{entity}_disagreements": number for entity, number in totals.iter_rows()}
+
+    def _demote(self, cursor: CursorWrapper, records: list[int]) -> None:
+        """Later records that a chunk merged earlier lose their line to this chunk's: correct their chunk."""
+        for record in records:
+            cursor.execute(merge_sql.chunk_of_record, {"import_id": self._job.import_id, "record": record})
+            columns = cursor.fetchone()
+            other = Claim(columns[0], self._job.import_id, *columns[1:], token=0, attempts=0, resolved=True)
+            skip = self._job.profile.rules.duplicates == "skip"
+            cursor.execute(merge_sql.chunk_demote, {"id": other.id, "outcome": "skipped" if skip else "rejected"})
+            numbers = {"import_id": self._job.import_id, "kind": "lines", "numbers": [other.number]}
+            cursor.execute(merge_sql.digests_clear, numbers)
+            if not skip:
+                batch = self._batch(other, self._sources[other.source])
+                rejects_write(cursor, claim=other, batch=batch, errors=[duplicate_line(record - other.first_record)])
+
+    # Fencing
+
+    def _hold_import(self, cursor: CursorWrapper) -> None:
+        """Hold the import row: after a pause or a cancel nothing commits."""
+        cursor.execute(queue_sql.import_lock, {"import_id": self._job.import_id})
+        if cursor.fetchone()[0] != RUNNING:
+            raise ImportStoppedError
+
+    def _compare_and_set(self, cursor: CursorWrapper, query: str, claim: Claim, values: dict[str, Any]) -> None:
+        cursor.execute(query, {"id": claim.id, "token": claim.token, **values})
+        if cursor.rowcount != 1:
+            raise LeaseLostError
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _resolution_from(stored: dict[str, Any]) -> Resolution:
+    """What an earlier attempt resolved; its epoch is unknown, so the users are looked up again."""
+    return Resolution(
+        errors=[FieldError(**error) for error in stored.get("errors", [])],
+        counts=dict(stored.get("counts", {})),
+        epoch=-1,
+    )
