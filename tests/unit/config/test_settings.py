@@ -31,9 +31,7 @@ def start(tmp_path: Path, script: str, **variables: str) -> subprocess.Completed
         "DJANGO_SETTINGS_MODULE": "config.settings",
     } | variables
     command = [sys.executable, "-c", script]
-    return subprocess.run(
-        command, cwd=CHECKOUT, env=environment | variables, capture_output=True, text=True, check=False
-    )
+    return subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_outside_local_mode_a_secret_key_is_required(tmp_path: Path) -> None:
