@@ -22,7 +22,7 @@ def embedded_services(**_: Any) -> list[CheckMessage]:
 def _local_mode() -> Iterator[CheckMessage]:
     if settings.LOCAL and settings.ALLOWED_HOSTS == ["*"]:
         yield Warning(
-            "Local mode (DEBUG pages, insecure cookies) is on, and every host name is served.",
+            "Local mode (cookies travel unencrypted) is on, and every host name is served.",
             hint="Set SLUICE_LOCAL=0 and SECRET_KEY, or name the hosts in ALLOWED_HOSTS.",
             id="sluice.W001",
         )
