@@ -91,7 +91,7 @@ def _assembled(
         escape=best.escape,
         newline=_newline(rest, rows),
         header=_names(rows, head, best.width, overrides),
-        body_offset=mark + (start + body) * unit,
+        body_offset=mark + min((start + body) * unit, len(taken.data)),
         body_line=1 + before + row.line + (row.lines if head.has_header else 0),
         preamble_lines=before + row.line,
         has_header=head.has_header,

@@ -21,39 +21,39 @@ class ReaderError(Exception):
         self.hint = hint
 
 
-class EmptySource(ReaderError):  # noqa: N818 - named after the reason
+class EmptySource(ReaderError):
     code = "empty_source"
 
 
-class SourceUnavailable(ReaderError):  # noqa: N818 - named after the reason
+class SourceUnavailable(ReaderError):
     code = "source_unavailable"
 
 
-class CorruptArchive(ReaderError):  # noqa: N818 - named after the reason
+class CorruptArchive(ReaderError):
     code = "corrupt_archive"
 
 
-class UnsupportedArchive(ReaderError):  # noqa: N818 - named after the reason
+class UnsupportedArchive(ReaderError):
     code = "unsupported_archive"
 
 
-class DecompressionLimit(ReaderError):  # noqa: N818 - named after the reason
+class DecompressionLimit(ReaderError):
     code = "decompression_limit"
 
 
-class UnsupportedEncoding(ReaderError):  # noqa: N818 - named after the reason
+class UnsupportedEncoding(ReaderError):
     code = "unsupported_encoding"
 
 
-class UnreadableHeader(ReaderError):  # noqa: N818 - named after the reason
+class UnreadableHeader(ReaderError):
     code = "unreadable_header"
 
 
-class InvalidDialect(ReaderError):  # noqa: N818 - named after the reason
+class InvalidDialect(ReaderError):
     code = "invalid_dialect"
 
 
-class SpanMismatch(ReaderError):  # noqa: N818 - named after the reason
+class SpanMismatch(ReaderError):
     """The bytes given to `read_span` are not those that were planned."""
 
     code = "span_mismatch"

@@ -15,7 +15,7 @@ import pyarrow.csv as arrow_csv
 
 from ingestion.reader.dialect import Dialect
 from ingestion.reader.exact import BLANK_TEXT, header_texts
-from ingestion.reader.records import CR, LF, SPACE, TAB, Flags, Offsets, RecordParser
+from ingestion.reader.records import CR, LF, SPACE, TAB, Offsets, RecordParser
 
 BOM = b"\xef\xbb\xbf"
 SAMPLED_RECORDS = 8
@@ -232,7 +232,7 @@ def _starting_like(bounds: npt.NDArray[np.int32], values: Bytes, texts: tuple[st
 
 
 def _is_padded(columns: _Columns, text: bytes) -> bool:
-    if not text.isascii() and b"\xc2\xa0" in text:
+    if b"\xc2" in text and b"\xc2\xa0" in text:
         return True
     return any(_has_padding(columns, index) for index in range(columns.table.num_columns))
 
@@ -258,10 +258,13 @@ def has_controls(text: bytes, *, delimiter: str) -> bool:
         low = int(np.count_nonzero(window < SPACE))
         if low and low != sum(int(np.count_nonzero(window == code)) for code in allowed):
             return True
-    return not text.isascii() and _has_c1(text)
+    return b"\xc2" in text and _has_c1(text)
 
 
 def _has_c1(text: bytes) -> bool:
-    values = np.frombuffer(text, dtype=np.uint8)
-    leads: Flags = values[:-1] == 0xC2
-    return bool((leads & (values[1:] < 0xA0)).any())
+    """U+0080 to U+009F are 0xC2 0x80 to 0xC2 0x9F in UTF-8."""
+    for start in range(0, len(text), SLICE):
+        window = np.frombuffer(text, dtype=np.uint8, count=min(SLICE + 1, len(text) - start), offset=start)
+        if ((window[:-1] == 0xC2) & (window[1:] < 0xA0)).any():
+            return True
+    return False

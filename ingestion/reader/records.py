@@ -30,7 +30,7 @@ SCAN_WINDOW = 1 << 19  # code units scanned at once
 MANY_ODD_LINES = 16  # from which it pays to prove that quoted fields span lines
 
 
-class NeedMore(Exception):  # noqa: N818 - a signal, not an error
+class NeedMore(Exception):
     """The end of the record lies behind the bytes at hand."""
 
 
@@ -366,8 +366,8 @@ def _mark_badly_quoted(odd: Flags, data: bytes, first: int, last: int, starts: O
 
 def _misplaced(window: npt.NDArray[np.uint8], quotes: Offsets, closing: Flags, parser: RecordParser) -> Flags:
     """
-    An opening quote must stand at a field start or directly behind a closing one (a doubled quote), a closing one before
-    a delimiter, a line end or an opening one. `window` consists of whole lines.
+    An opening quote must stand at a field start or directly behind a closing one (a doubled quote), a closing one
+    before a delimiter, a line end or an opening one. `window` consists of whole lines.
     """
     breaks = np.zeros(256, dtype=np.bool_)
     breaks[[parser.delimiter[0], LF, CR]] = True

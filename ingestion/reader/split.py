@@ -146,7 +146,7 @@ class _Planner:
 
     def spans(self) -> Iterator[Span]:
         window = self.window
-        window.skip(self.dialect.body_offset // self.unit)
+        window.skip(-(-self.dialect.body_offset // self.unit))
         while True:
             window.fill(2 * self.segment + self.parser.limit + 4)
             if not window.left:
