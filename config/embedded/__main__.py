@@ -45,8 +45,8 @@ def _status(place: Place) -> int:
         print("not running")
         return 3
     print(f"supervisor: pid {answer['pid']}")
-    for name, alive in answer["services"].items():
-        print(f"{name}: {'running' if alive else 'not running'}")
+    for name, pid in answer["services"].items():
+        print(f"{name}: pid {pid}" if pid else f"{name}: not running")
     return 0
 
 

@@ -71,6 +71,12 @@ class Service(ABC):
             return self._child.poll() is None
         return self._adopted is not None and _runs(self._adopted)
 
+    @property
+    def pid(self) -> int | None:
+        """Of the server's main process; None when it does not run."""
+        process = self._child or self._adopted
+        return process.pid if process is not None and self.alive() else None
+
     def ensure(self, *, doubted: bool = False) -> None:
         """
         Return when the server answers; start or adopt it when needed.

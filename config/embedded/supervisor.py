@@ -99,7 +99,7 @@ class Supervisor:
     def _answer(self, request: str) -> dict[str, object]:
         self._last_needed = time.monotonic()
         if request == "status":
-            return {"pid": os.getpid(), "services": {name: service.alive() for name, service in self.services.items()}}
+            return {"pid": os.getpid(), "services": {name: service.pid for name, service in self.services.items()}}
         name, _, doubt = request.partition(" ")
         service = self.services.get(name)
         if service is None:

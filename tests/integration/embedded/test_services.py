@@ -130,7 +130,7 @@ def test_services_start_only_when_asked_for(instance: Instance) -> None:
     assert "redis: not running" in instance.status()
     assert "kafka: not running" in instance.status()
     assert instance.url("redis").startswith("unix://")
-    assert "redis: running" in instance.status()
+    assert "redis: pid " in instance.status()
 
 
 def test_parallel_first_start_makes_one_server(instance: Instance) -> None:
