@@ -196,7 +196,7 @@ class _Search:
         return f'did you mean "{by_key[near[0]]}"?' if near else ""
 
     def _suggest(self) -> None:
-        taken = {*self.columns.values(), *(part for parts in self.templates.values() for part in parts)}
+        taken = set(self.columns.values())  # a column of a template may fill a field of its own as well
         decided = {*self.profile.mapping, *self.profile.templates}
         for name in FIELDS:
             ranks = [(rank(column, name), index) for index, column in enumerate(self.header) if index not in taken]

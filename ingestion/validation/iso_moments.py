@@ -41,6 +41,24 @@ def read_iso(texts: pl.Series) -> pl.Series | None:
     return _read(chars.reshape(-1, _WIDTH))
 
 
+def read_long_iso(texts: pl.Series) -> tuple[pl.Series, pl.Series] | None:
+    """
+    As `read_iso`, for texts of which some go on after the seconds with a fraction, an offset or both.
+
+    Returns:
+        wall-clock times, and what follows the fraction: never a digit, so that it can be read apart.
+    """
+    walls = read_iso(texts.str.slice(0, _WIDTH))
+    if walls is None:
+        return None
+    tails = texts.str.slice(_WIDTH)
+    fraction = tails.str.extract(r"^[.]([0-9]{1,6})(?:[^0-9.,]|$)", 1)
+    rests = tails.str.replace(r"^[.][0-9]{1,6}", "")
+    walls = walls + fraction.str.pad_end(6, "0").cast(pl.Int64).fill_null(0).cast(pl.Duration("us"))
+    plain = rests.str.contains(r"^(?:[^0-9.,]|$)")
+    return (walls if plain.all() else walls.set(~plain, None)), rests
+
+
 def _read(chars: np.ndarray) -> pl.Series:
     columns = np.ascontiguousarray(chars.T)
     good = (columns[10] == ord(" ")) | (columns[10] == ord("T"))

@@ -19,13 +19,14 @@ from ingestion.profiles.settlement import SettledFormats
 from ingestion.validation.codes import InvalidValue
 from ingestion.validation.distinct import by_distinct, map_distinct
 from ingestion.validation.exact import Reader
-from ingestion.validation.iso_moments import iso_is_alone, read_iso
+from ingestion.validation.iso_moments import iso_is_alone, read_iso, read_long_iso
 from ingestion.validation.moments import MomentReader
 from ingestion.validation.records import MOMENT
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _ANY_DAY: Final = "2000-01-01"
 CACHED_TIMES: Final = 100_000  # a day has 86,400 seconds
+MAX_ENDINGS: Final = 1000
 Pair = tuple[int | None, int | None]
 
 
@@ -48,6 +49,9 @@ class PlainMoments:
             walls = read_iso(texts)
             if walls is not None:
                 return self._place(walls)
+            longer = read_long_iso(texts)
+            if longer is not None and longer[1].n_unique() <= MAX_ENDINGS:
+                return self._place_long(*longer)
         few = by_distinct(read, texts, MOMENT, most=texts.len() // 64 if self._separable else texts.len())
         return self._by_parts(texts) if few is None else few
 
@@ -58,6 +62,21 @@ class PlainMoments:
             moments = walls - map_distinct(walls.dt.date(), self._offset, pl.Duration("us"))
         unsure = moments.is_null()
         return moments.dt.replace_time_zone("UTC"), unsure if unsure.any() else None
+
+    def _place_long(self, walls: pl.Series, rests: pl.Series) -> tuple[pl.Series, pl.Series | None]:
+        """As `_place`, where an ending such as Z or +02:00 takes the place of the zone; no other ending is plain."""
+        known = map_distinct(rests, self._own_offset, pl.Int64)
+        moments = walls - known.cast(pl.Duration("us"))
+        bare = rests == ""
+        if bare.any():
+            local, _ = self._place(walls)
+            moments = local.dt.replace_time_zone(None).zip_with(bare, moments)
+        unsure = moments.is_null()
+        return moments.dt.replace_time_zone("UTC"), unsure if unsure.any() else None
+
+    def _own_offset(self, ending: str) -> int | None:
+        micros, offset = self._time(f" 00:00:00{ending}")
+        return offset if micros == 0 else None
 
     def _offset(self, day: date) -> timedelta | None:
         return self._whole.offset_of_day(day)

@@ -87,9 +87,7 @@ class VectorisedValidator:
         """
         columns = Columns()
         for plan in self._plans:
-            columns.values[plan.name] = self._column(plan, table, columns, clean).cast(
-                SCHEMA[plan.name], strict=False
-            )
+            columns.values[plan.name] = self._column(plan, table, columns, clean).cast(SCHEMA[plan.name], strict=False)
         return columns
 
     def _column(self, plan: FieldPlan, table: pl.DataFrame, columns: Columns, clean: Cleanliness) -> pl.Series:

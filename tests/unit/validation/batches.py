@@ -15,7 +15,10 @@ def batch_of(rows: Sequence[Sequence[str]], *, width: int, damaged: Sequence[int
     total = len(rows) + len(damaged)
     ordinals = np.array([number for number in range(total) if number not in set(damaged)], dtype=np.int64)
     cells = [cell for row in rows for cell in row]
-    table = pl.DataFrame({f"c{index}": [row[index] for row in rows] for index in range(width)}, schema_overrides=dict.fromkeys((f"c{index}" for index in range(width)), pl.String))
+    table = pl.DataFrame(
+        {f"c{index}": [row[index] for row in rows] for index in range(width)},
+        schema_overrides=dict.fromkeys((f"c{index}" for index in range(width)), pl.String),
+    )
     return Batch(
         records=total,
         table=table,

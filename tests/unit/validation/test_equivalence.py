@@ -33,7 +33,9 @@ PROFILES: list[dict[str, Any]] = [
 SAMPLES: list[list[str]] = [[], ["31/12/2024"], ["3/4/2025"], ["20250131", "2025/01/31"], ["3/4/25 1:02 PM"]]
 
 edges = st.sampled_from(["", "", "", "", " ", "\u00a0", "\t", "\u3000", "\x85", "\n", "\ufeff", "\x1f"])
-odd = st.text(max_size=12) | st.sampled_from(["", "", " ", "\u00a0", "\x00", "NaN", "inf", "null", "-", "+", ".", ",", "x"])
+odd = st.text(max_size=12) | st.sampled_from(
+    ["", "", " ", "\u00a0", "\x00", "NaN", "inf", "null", "-", "+", ".", ",", "x"]
+)
 
 
 def padded(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -78,7 +80,7 @@ dates = mixed(
          "2025-01-31 10:00:00+25:00", "2025-01-31 10:00:00.5", "1899-12-31 00:00:00", "2025-01-31T10:00:00"]
     ),
 )  # fmt: skip
-names = mixed(st.sampled_from(["Lamp", "5\" pipe", "Łódź", "x" * 255, "é" * 200, "x" * 256, "two\nlines", "=1+1"]))
+names = mixed(st.sampled_from(["Lamp", '5" pipe', "Łódź", "x" * 255, "é" * 200, "x" * 256, "two\nlines", "=1+1"]))
 emails = mixed(
     st.emails(),
     st.sampled_from(["a@example.com", "A@Example.COM", "a..b@example.com", "a@b", "ü@exämple.de", "a@-b.com", "a@b_c.com",

@@ -53,7 +53,14 @@ spoiled = st.builds(
 others = st.builds("{}/{}/{} {}:{}".format, number(1, 13, 1), number(1, 13, 1), number(2024, 2026, 4), number(0, 24, 1),
                    number(0, 60, 2))  # fmt: skip
 near_changes = st.sampled_from(["2018-11-04", "2018-02-17", "2025-03-30", "2025-10-26", "2025-04-06", "2025-10-05"])
-texts = shapes | shapes | spoiled | others | near_changes | st.builds("{} 0{}:30:00".format, near_changes, st.integers(0, 3))
+texts = (
+    shapes
+    | shapes
+    | spoiled
+    | others
+    | near_changes
+    | st.builds("{} 0{}:30:00".format, near_changes, st.integers(0, 3))
+)
 full_width = st.lists(shapes.map(lambda text: text[:19]), min_size=1, max_size=8)
 
 
@@ -61,7 +68,9 @@ full_width = st.lists(shapes.map(lambda text: text[:19]), min_size=1, max_size=8
 def test_a_column_reads_as_its_values(patterns: tuple[str, ...]) -> None:
     @settings(max_examples=150, deadline=None)
     @given(
-        column=full_width | st.lists(texts | st.none(), min_size=1, max_size=8),
+        column=full_width
+        | st.lists(shapes, min_size=1, max_size=8)
+        | st.lists(texts | st.none(), min_size=1, max_size=8),
         zone=st.sampled_from(ZONES),
         repeated=st.sampled_from(["reject", "earlier", "later"]),
     )
@@ -89,6 +98,17 @@ def test_iso_arithmetic_takes_exactly_what_the_pattern_takes(column: list[str]) 
     reader = MomentReader(formats((ISO,)))
     assert walls is not None
     assert walls.dt.replace_time_zone("UTC").to_list() == [exact(reader, text) for text in column]
+
+
+def test_fractions_and_offsets_stay_on_the_fast_way() -> None:
+    column = pl.Series(
+        ["2025-01-01 00:00:00", "2025-01-01 00:00:00.5", "2025-01-01T00:00:00.000001+01:30", "2025-01-01 00:00:00Z"]
+    )
+    settled = formats((ISO,), "Europe/London")
+    reader = MomentReader(settled)
+    values, doubtful = PlainMoments(settled).read(lambda text: pytest.fail("read one by one"), column)
+    assert doubtful is None
+    assert values.to_list() == [exact(reader, text) for text in column]
 
 
 def test_iso_arithmetic_works_on_slices() -> None:
