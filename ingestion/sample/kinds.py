@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from ingestion.sample import structural
 from ingestion.sample.drafts import Draft, Written
-from ingestion.sample.spec import SampleSpec
+from ingestion.sample.spec import SINGLE_BYTE, SampleSpec
 
 Outcome = Literal["loaded", "rejected", "ignored"]
 
@@ -22,7 +22,9 @@ class Kind:
         write: makes the record.
         any_of: columns of which the file must have at least one; empty if it does not matter.
         quotes: it cannot be written without quotes.
-        single_byte: False if every byte string is valid in the single-byte encodings, so that it cannot occur there.
+        tabs: False if it puts the delimiter into a text, which must not be a tab: names have no control characters.
+        single_byte: False if it needs invalid bytes: Latin-1 and Mac Roman have none, and Windows-1252 has so few
+            that they only show that the file is something else.
         before: the kind of a record that must stand somewhere before it, sharing its serial number.
         new_item: the record names an item of its own.
     """
@@ -32,6 +34,7 @@ class Kind:
     write: Callable[[Draft], Written]
     any_of: tuple[str, ...] = ()
     quotes: bool = False
+    tabs: bool = True
     single_byte: bool = True
     before: str | None = None
     new_item: bool = True
@@ -42,8 +45,10 @@ class Kind:
             return f"needs the column {' or '.join(self.any_of)}"
         if self.quotes and spec.quoting == "none":
             return "needs quotes, and quoting is none"
-        if not self.single_byte and spec.codec in ("latin-1", "mac-roman"):
-            return f"cannot occur in {spec.encoding}, where every byte is a character"
+        if not self.tabs and spec.delimiter == "\t":
+            return "would put a control character into a text, as the delimiter is a tab"
+        if not self.single_byte and spec.codec in SINGLE_BYTE:
+            return f"cannot be told in {spec.encoding}, where nearly every byte is a character"
         return None
 
 
@@ -105,9 +110,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "role_not_allowed": Kind("rejected", "role_not_allowed", _role, any_of=("roles",), new_item=False),
     "blank": Kind("ignored", "blank", structural.blank),
     "repeated_header": Kind("ignored", "repeated_header", structural.repeated_header),
-    "embedded_newline": Kind("loaded", None, structural.embedded_newline, quotes=True),
+    "embedded_newline": Kind("loaded", None, structural.embedded_newline, any_of=("item_name",), quotes=True),
     "doubled_quotes": Kind("loaded", None, structural.doubled_quotes, quotes=True),
-    "quoted_delimiter": Kind("loaded", None, structural.quoted_delimiter, quotes=True),
+    "quoted_delimiter": Kind("loaded", None, structural.quoted_delimiter, quotes=True, tabs=False),
     "non_ascii": Kind("loaded", None, structural.non_ascii),
 }
 

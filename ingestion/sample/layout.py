@@ -8,7 +8,7 @@ import numpy as np
 from ingestion.sample.catalogue import scramble
 from ingestion.sample.errors import SampleError
 from ingestion.sample.kinds import KINDS
-from ingestion.sample.spec import SampleSpec
+from ingestion.sample.spec import SINGLE_BYTE, SampleSpec
 
 # A file begins with some clean records, so that what readers conclude from its beginning is beyond doubt.
 CLEAN_START: Final = 3
@@ -35,21 +35,16 @@ def lay_out(spec: SampleSpec) -> list[Planting]:
     """
     The plantings in file order, spread evenly but not regularly over the file.
 
-    Unterminated quotes come last, and one as the last record: behind it no other quote can seem to close it. Where
-    the encoding cannot be told from ASCII, letters with accents come first and at once.
+    Where the encoding cannot be told from ASCII, letters with accents come first and at once.
 
     Raises:
         SampleError: a kind is unknown or cannot be had in such a file, or the records are too few.
     """
     kinds = _shuffled(_wished(spec), seed=spec.seed)
-    kinds.sort(key=lambda kind: kind == "unterminated_quote")
-    if spec.codec not in ("utf-8", "utf-16-le", "utf-16-be"):
+    if spec.codec in SINGLE_BYTE:
         kinds.sort(key=lambda kind: kind != "non_ascii")
     _refuse_crowding(len(kinds), rows=spec.rows)
-    places = _places(len(kinds), spec=spec)
-    if kinds and kinds[-1] == "unterminated_quote":
-        places[-1] = spec.rows
-    return _with_serials(kinds, places)
+    return _with_serials(kinds, _places(len(kinds), spec=spec))
 
 
 def _wished(spec: SampleSpec) -> list[str]:
@@ -83,7 +78,7 @@ def _places(count: int, *, spec: SampleSpec) -> list[int]:
     edges = [index * free // count for index in range(count + 1)] if count else []
     noise = scramble(np.arange(count, dtype=np.int64) * 64 + spec.seed)
     places = [CLEAN_START + 1 + low + int(noise[i]) % (edges[i + 1] - low) for i, low in enumerate(edges[:-1])]
-    if places and spec.codec not in ("utf-8", "utf-16-le", "utf-16-be"):
+    if places and spec.codec in SINGLE_BYTE:
         places[0] = CLEAN_START + 1
     return places
 

@@ -32,6 +32,7 @@ ENCODINGS: Final = {
     "latin-1": ("latin-1", b""),
     "mac-roman": ("mac-roman", b""),
 }
+SINGLE_BYTE: Final = ("cp1252", "latin-1", "mac-roman")
 DELIMITERS: Final = (",", ";", "\t", "|")
 NEWLINES: Final = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 QUOTINGS: Final = ("minimal", "all", "none")

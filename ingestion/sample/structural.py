@@ -7,11 +7,12 @@ from ingestion.sample.drafts import Draft, Written
 MAX_RECORD_BYTES: Final = 1 << 20
 # What stands for invalid bytes until the rest of the record is encoded.
 PLACEHOLDER: Final = "@BYTES@"
+# A Czech pangram: its 15 letters with accents are proof enough that the file is meant to be UTF-8.
+PROOF: Final = "Příliš žluťoučký kůň úpěl ďábelské ódy"
 INVALID_BYTES: Final = {
     "utf-8": (b"\xe9", b"\xff", b"\xc3\x28"),
     "utf-16-le": (b"\x3d\xd8",),
     "utf-16-be": (b"\xd8\x3d",),
-    "cp1252": (b"\x81", b"\x9d"),
 }
 
 
@@ -35,7 +36,7 @@ def stray_quote(draft: Draft) -> Written:
 
 def unterminated_quote(draft: Draft) -> Written:
     """
-    An opening quote without its partner.
+    An opening quote without its partner; the next quote of the file, if any, is on a later line.
 
     Where every field is quoted, it is the last one: elsewhere the next field's quote would seem to close it.
     """
@@ -44,10 +45,10 @@ def unterminated_quote(draft: Draft) -> Written:
 
 
 def invalid_encoding(draft: Draft) -> Written:
-    """Bytes that are no text in the file's encoding."""
+    """Bytes that are no text in the file's encoding, among many that are: else a reader might take it for another."""
     column = draft.text_column
     choices = INVALID_BYTES[draft.spec.codec]
-    raw = draft.line({column: f"Bad {PLACEHOLDER} bytes"}).encode(draft.spec.codec)
+    raw = draft.line({column: f"{PROOF} {PLACEHOLDER}"}).encode(draft.spec.codec)
     placeholder = PLACEHOLDER.encode(draft.spec.codec)
     return Written(raw.replace(placeholder, choices[draft.serial % len(choices)]), column)
 
@@ -76,8 +77,8 @@ def repeated_header(draft: Draft) -> Written:
 
 
 def embedded_newline(draft: Draft) -> Written:
-    """A quoted field that goes over two lines."""
-    return draft.written(draft.text_column, f"Two{draft.spec.newline}lines {draft.serial}")
+    """A quoted name that goes over two lines; in an identifier it would be an error."""
+    return draft.written("item_name", f"Two{draft.spec.newline}lines {draft.serial}")
 
 
 def doubled_quotes(draft: Draft) -> Written:

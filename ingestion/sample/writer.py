@@ -13,7 +13,6 @@ from ingestion.sample.kinds import KINDS
 from ingestion.sample.layout import Planting, lay_out
 from ingestion.sample.manifest import Expected, Manifest, PlantedRecord
 from ingestion.sample.spec import SampleSpec
-from ingestion.sample.structural import MAX_RECORD_BYTES
 
 
 class Sink(Protocol):
@@ -58,7 +57,6 @@ class _Weaver:
         self._clean = clean
         self._waiting = plantings[::-1]
         self._planted: list[PlantedRecord] = []
-        self._open_quotes: list[PlantedRecord] = []
         self._new_items = 0
         self._hash = hashlib.sha256()
 
@@ -110,8 +108,6 @@ class _Weaver:
     def _put_clean(self, text: bytes, count: int) -> None:
         if not count:
             return
-        if self._spec.quoting == "all":
-            self._close_quotes(self.offset)
         self._put(self._spec.encode(text))
         self.record += count
         self.line += count
@@ -132,7 +128,6 @@ class _Weaver:
             column_number=number,
             value=written.value,
         )
-        self._settle_quotes(planted, written.raw)
         self._planted.append(planted)
         self._new_items += kind.outcome == "loaded" and kind.new_item
         self._put(written.raw)
@@ -167,21 +162,6 @@ class _Weaver:
         number = self._clean.population.items_of(np.zeros(1, dtype=np.int64))
         texts = (matrix.tobytes().translate(None, b"\0").decode("ascii") for matrix in _item(number))
         return next(texts), next(texts)
-
-    def _settle_quotes(self, planted: PlantedRecord, raw: bytes) -> None:
-        """A quote in this record seems to close those left open before it."""
-        quote = raw.find(b'"')
-        if quote >= 0:
-            self._close_quotes(self.offset + quote)
-        if planted.kind == "unterminated_quote":
-            self._open_quotes.append(planted)
-
-    def _close_quotes(self, at: int) -> None:
-        """A reader that meets another quote close enough finds text behind a closing quote, not a missing one."""
-        for planted in self._open_quotes:
-            if at - planted.offset <= MAX_RECORD_BYTES:
-                planted.code = "stray_quote"
-        self._open_quotes.clear()
 
 
 def _item(number: catalogue.Ints) -> tuple[catalogue.Bytes, catalogue.Bytes]:
