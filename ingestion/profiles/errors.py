@@ -39,7 +39,7 @@ class ProfileError(_ProblemError):
         return f"The profile {self.source} cannot be used:"
 
 
-class UnknownProfile(ProfileError):  # noqa: N818 - named after the reason, like all errors of the project
+class UnknownProfile(ProfileError):
     """There is no built-in profile of that name and no such file."""
 
     code = "unknown_profile"

@@ -41,7 +41,7 @@ DATABASE: Final = {
 CODES: Final[dict[str, str]] = STRUCTURE | VALUES | DATABASE
 
 
-class InvalidValue(Exception):  # noqa: N818 - it is an answer, not a failure of the program
+class InvalidValue(Exception):
     """A value that cannot be loaded, with its code and a sentence that says why and how to mend it."""
 
     def __init__(self, code: str, message: str) -> None:

@@ -45,8 +45,10 @@ def test_every_problem_of_a_profile_is_named_at_once() -> None:
     with pytest.raises(ProfileError) as caught:
         Profile.from_mapping(BAD, source="shop.toml")
     assert {problem.path for problem in caught.value.problems} == {
-        "name", "ruels", "rules.guest", "rules.returns", "rules.max_errors", "rules.max_error_ratio", "rules.continuation",
-        "mapping.order_number", "mapping.sku", "formats.date_formats", "formats.time_zone", "formats.thousands_separators",
+        "name", "ruels", "rules.guest", "rules.returns", "rules.max_errors", "rules.max_error_ratio",
+        "rules.continuation",
+        "mapping.order_number", "mapping.sku", "formats.date_formats", "formats.time_zone",
+        "formats.thousands_separators",
         "templates.order_id", "templates.status", "defaults.currency", "defaults.status", "reading", "ids.order_prefix",
     }  # fmt: skip
     text = str(caught.value)
@@ -128,7 +130,8 @@ def test_overrides_name_only_what_is_set() -> None:
 @pytest.mark.parametrize(
     ("name", "field"),
     [("InvoiceNo", "order_id"), ("Invoice", "order_id"), ("Order ID", "order_id"), ("order number", "order_id"),
-     ("CustomerID", "user_id"), ("Customer ID", "user_id"), ("client", "user_id"), ("StockCode", "sku"), ("Item", "sku"),
+     ("CustomerID", "user_id"), ("Customer ID", "user_id"), ("client", "user_id"), ("StockCode", "sku"), ("Item",
+     "sku"),
      ("Product", "sku"), ("SKU", "sku"), ("Qty.", "quantity"), ("Quantity", "quantity"), ("Price", "unit_price"),
      ("Unit Price", "unit_price"), ("InvoiceDate", "ordered_at"), ("Date", "ordered_at"), ("Country", "country"),
      ("Description", "item_name"), ("E-Mail", "user_email"), ("Name", "user_name"), ("Age", "user_age"),

@@ -8,6 +8,7 @@ import io
 import json
 from collections import Counter
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ def test_continuation_records_inherit_blank_order_columns_only() -> None:
 
 
 def test_after_a_damaged_record_the_order_is_unknown_until_the_next_one() -> None:
-    rows = [["o1", "u1", "s", "1", "", ""], ["", "", "s", "2", "", ""], ["", "", "s", "3", "", ""], ["o2", "u2", "s", "4", "", ""],
+    rows = [["o1", "u1", "s", "1", "", ""], ["", "", "s", "2", "", ""], ["", "", "s", "3", "", ""], ["o2", "u2", "s",
+    "4", "", ""],
             ["", "", "s", "5", "", ""]]  # fmt: skip
     result = Validator(CONTINUED).validate(batch_of(rows, width=6, damaged=[2]))
     assert result.frame["quantity"].to_list() == [1, 2, 4, 5]
@@ -68,7 +70,8 @@ def test_a_file_cannot_begin_with_a_continuation_record() -> None:
 def test_continuation_does_not_depend_on_where_chunks_end(kinds: list[str], cuts: set[int]) -> None:
     def rows_of(part: range) -> Any:
         rows = [
-            [f"o{number}" if kinds[number] == "head" else "", "u1" if kinds[number] == "head" else "", "s", str(number + 1),
+            [f"o{number}" if kinds[number] == "head" else "", "u1" if kinds[number] == "head" else "", "s",
+            str(number + 1),
              f"C{number}" if kinds[number] == "own country" else "", ""]
             for number in part if kinds[number] != "damaged"
         ]  # fmt: skip
@@ -78,7 +81,7 @@ def test_continuation_does_not_depend_on_where_chunks_end(kinds: list[str], cuts
     whole = validator.validate(rows_of(range(len(kinds))))
     bounds = sorted({0, len(kinds), *(cut for cut in cuts if cut < len(kinds))})
     carry, loaded, codes = None, [], []
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         batch = rows_of(range(start, end))
         assert validator.carry_after(batch, carry=carry) == validator.validate(batch, carry=carry).carry
         part = validator.validate(batch, carry=carry)
