@@ -30,7 +30,7 @@ class MemoryWatch:
 
     Args:
         peaks: by process id, the highest resident size so far in bytes (VmHWM; with shared pages, so an upper bound).
-        series: by process id, (seconds since the start, resident bytes at that moment).
+        series: by process id, (Unix time, resident bytes at that moment).
     """
 
     peaks: dict[int, int] = field(default_factory=dict)
@@ -41,8 +41,14 @@ class MemoryWatch:
         """The peak of the process that took most, in bytes."""
         return max(self.peaks.values(), default=0)
 
-    def sample(self, process: psutil.Process, *, at: float) -> None:
+    def highest_between(self, start: float, stop: float) -> int:
+        """The most that one process had at a moment in [start, stop), in bytes; times are Unix times."""
+        sizes = (size for series in self.series.values() for at, size in series if start <= at < stop)
+        return max(sizes, default=0)
+
+    def sample(self, process: psutil.Process) -> None:
         """Look at the process and its descendants once."""
+        at = time.time()
         for one in _family(process):
             peak, now = _resident(one.pid)
             if peak:
@@ -57,6 +63,7 @@ class Finished:
     stdout: str
     seconds: float
     memory: MemoryWatch
+    status: int
 
 
 def run(
@@ -66,12 +73,14 @@ def run(
     directory: Path,
     stdin: IO[bytes] | None = None,
     allowed: Sequence[int] = (0,),
+    show_stderr: bool = False,
 ) -> Finished:
     """
     Run a command to its end.
 
     Args:
         allowed: exit statuses that count as success.
+        show_stderr: let it write to our standard error, instead of keeping that for a message of failure.
     Raises:
         CommandFailedError: it ended with another status.
     """
@@ -82,15 +91,15 @@ def run(
         env=dict(environment),
         stdin=stdin if stdin is not None else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=None if show_stderr else subprocess.PIPE,
         text=True,
     )
     with _watching(process.pid) as memory:
         stdout, stderr = process.communicate()
         seconds = time.perf_counter() - started
     if process.returncode not in allowed:
-        raise CommandFailedError(command, process.returncode, stderr + stdout)
-    return Finished(stdout, seconds, memory)
+        raise CommandFailedError(command, process.returncode, (stderr or "") + stdout)
+    return Finished(stdout, seconds, memory, process.returncode)
 
 
 @contextmanager
@@ -107,13 +116,12 @@ def _watching(pid: int) -> Iterator[MemoryWatch]:
 
 
 def _watch(watch: MemoryWatch, pid: int, over: threading.Event) -> None:
-    started = time.perf_counter()
     try:
         process = psutil.Process(pid)
     except psutil.NoSuchProcess:
         return
     while not over.wait(SAMPLE_SECONDS):
-        watch.sample(process, at=time.perf_counter() - started)
+        watch.sample(process)
 
 
 def _family(process: psutil.Process) -> list[psutil.Process]:
