@@ -9,6 +9,7 @@ A CSV reader that accounts for every record and every byte. No Django inside; us
 """
 
 from ingestion.reader.batch import Batch, Located
+from ingestion.reader.clean import Cleaned, clean
 from ingestion.reader.detect import Detection, detect
 from ingestion.reader.dialect import Dialect, DialectOverrides
 from ingestion.reader.encoding import first_non_utf8
@@ -31,6 +32,7 @@ from ingestion.reader.split import Span, plan
 
 __all__ = [
     "Batch",
+    "Cleaned",
     "CorruptArchive",
     "DecompressionLimit",
     "Defect",
@@ -48,6 +50,7 @@ __all__ = [
     "UnreadableHeader",
     "UnsupportedArchive",
     "UnsupportedEncoding",
+    "clean",
     "detect",
     "fields_as_read",
     "first_non_utf8",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from ingestion.reader.errors import UnsupportedEncoding
 NUL_SHARE = 0.3  # of the units of UTF-16 text in Western languages, at the least
 CREDIBLE = 10  # valid multi-byte characters for each invalid byte, to call a damaged file UTF-8
 _NOT_IN_CP1252 = frozenset(b"\x81\x8d\x8f\x90\x9d")
+_ESCAPED = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of invalid bytes
 _UTF32 = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
 
@@ -86,6 +88,7 @@ def _utf8_counts(sample: bytes) -> tuple[int, int]:
     if sample.isascii():
         return 0, 0
     start = next((at for at in range(min(4, len(sample))) if sample[at] & 0xC0 != 0x80), 0)
-    text = codecs.getincrementaldecoder("utf-8")("replace").decode(sample[start:])
-    invalid = text.count("\ufffd")
-    return sum(not part.isascii() for part in text) - invalid, invalid
+    text = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(sample[start:])
+    invalid = sum(1 for _ in _ESCAPED.finditer(text))
+    narrow = int(np.count_nonzero(np.frombuffer(sample, dtype=np.uint8, offset=start) < 128))
+    return len(text) - narrow - invalid, invalid

@@ -44,7 +44,8 @@ def detect(
         sample: the first bytes of the decompressed file, up to 1 MiB.
         complete: that is the whole file.
         overrides: what is settled already.
-        more_samples: bytes from later places, for the encoding only; they may begin and end anywhere.
+        more_samples: bytes from later places, for the encoding only. They may begin and end inside a character, so
+            three continuation bytes at the start prove nothing: begin well before a byte that is to be judged.
         known_names: column names that are expected; they make finding the header certain.
     Raises:
         EmptySource: there is nothing in it.
