@@ -134,7 +134,7 @@ def _templates(table: Mapping[str, Any], mapping: Mapping[str, Any], problems: l
 
 
 def template_parts(template: str) -> list[tuple[str, str | None]]:
-    """(literal text, column name after it) pairs; [] when the template is malformed or names no column."""
+    """(literal text, column name after it) pairs; [] when it is malformed, has blank edges or names no column."""
     try:
         parsed = list(string.Formatter().parse(template))
     except ValueError:
@@ -143,7 +143,9 @@ def template_parts(template: str) -> list[tuple[str, str | None]]:
         return []
     parts = [(literal, name) for literal, name, _, _ in parsed]
     literal_text = "".join(literal for literal, _ in parts)
-    return parts if any(name for _, name in parts) and (not literal_text or literal_text.isprintable()) else []
+    edges_blank = template != template.strip()
+    usable = any(name for _, name in parts) and (not literal_text or literal_text.isprintable()) and not edges_blank
+    return parts if usable else []
 
 
 def _defaults(table: Mapping[str, Any], problems: list[Problem]) -> dict[str, str]:

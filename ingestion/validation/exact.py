@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from ingestion.profiles.fields import EDGES, FIELDS
@@ -19,6 +19,7 @@ from ingestion.validation.moments import MomentReader
 from ingestion.validation.records import FieldError, shown
 
 Reader = Callable[[str], Any]
+REPETITIVE: Final = ("quantity", "line_no", "age", "price", "country", "currency", "status")
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def _readers(settlement: Settlement) -> dict[str, Reader]:
         "status": texts.read_status,
         "email": texts.read_email,
     }
+    kinds |= {kind: lru_cache(maxsize=4096)(kinds[kind]) for kind in REPETITIVE}
     readers = {name: kinds[field.kind] for name, field in FIELDS.items() if field.kind in kinds}
     for name in ("order_id", "user_id", "sku"):
         prefix = settlement.prefixes.get(name, "")

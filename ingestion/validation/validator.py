@@ -69,9 +69,9 @@ class Validator:
             edges=batch.padded or batch.controls or not batch.ascii, controls=batch.controls or not batch.ascii
         )
         frame, invalid = self._rows(table, ordinals, clean)
-        errors += invalid
-        errors.sort(key=_position)
-        return Validated(frame=frame, errors=errors, carry=after)
+        if errors:
+            invalid = sorted([*errors, *invalid], key=_position)
+        return Validated(frame=frame, errors=invalid, carry=after)
 
     def _rows(
         self, table: pl.DataFrame, ordinals: np.ndarray, clean: Cleanliness
