@@ -62,15 +62,13 @@ class Postgres(Service):
         return next((process for process in found if process.pid == pid), None)
 
     def ready(self) -> bool:
+        """Whether it answers and has the database, which whoever asks first makes."""
         try:
-            self._execute("SELECT 1", database="postgres")
+            if not self._execute(f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'"):
+                self._execute(f"CREATE DATABASE {DATABASE}")
         except psycopg2.OperationalError:
             return False
         return True
-
-    def started(self) -> None:
-        if not self._execute(f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'", database="postgres"):
-            self._execute(f"CREATE DATABASE {DATABASE}", database="postgres")
 
     def stop(self) -> None:
         gone = not self.directory.exists()
@@ -97,8 +95,8 @@ class Postgres(Service):
         done = subprocess.run([program, "--libs"], env=server_environment(), capture_output=True, check=False)
         return b"-llz4" in done.stdout
 
-    def _execute(self, sql: str, *, database: str) -> list[tuple[object, ...]]:
-        connection = psycopg2.connect(host=str(self.place.run), user=ROLE, dbname=database, connect_timeout=5)
+    def _execute(self, sql: str) -> list[tuple[object, ...]]:
+        connection = psycopg2.connect(host=str(self.place.run), user=ROLE, dbname="postgres", connect_timeout=5)
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:

@@ -14,6 +14,7 @@ from config.embedded.place import Place
 
 POLL_SECONDS = 0.02
 LOG_BYTES = 32 << 20
+START_ATTEMPTS = 5
 
 
 class Service(ABC):
@@ -55,9 +56,6 @@ class Service(ABC):
             if self.place.account:
                 os.chown(self.directory, self.place.account.uid, self.place.account.gid)
 
-    def started(self) -> None:  # noqa: B027  (nothing to do by default)
-        """Called when a freshly started server answers for the first time."""
-
     def main_process(self, found: list[psutil.Process]) -> psutil.Process | None:
         """Which of the processes that stand in `directory` is the server to adopt; None when it is dead."""
         return found[0] if found else None
@@ -87,12 +85,15 @@ class Service(ABC):
             EmbeddedError: it does not start.
         """
         self.wanted = True
-        if not self.alive():
-            self._answered = False
-            self._adopt_or_start()
-        if doubted or not self._answered:
-            self._wait_until_ready()
-            self._answered = True
+        for attempt in range(START_ATTEMPTS):
+            if not self.alive():
+                self._answered = False
+                self._adopt_or_start()
+            if self._answered and not doubted:
+                return
+            if self._wait_until_ready(again=attempt + 1 < START_ATTEMPTS):
+                self._answered = True
+                return
 
     def stop(self) -> None:
         """Stop the server, also one that a killed supervisor left behind; does nothing when none runs."""
@@ -140,18 +141,24 @@ class Service(ABC):
     def log_path(self) -> Path:
         return self.place.logs / f"{self.name}.log"
 
-    def _wait_until_ready(self) -> None:
+    def _wait_until_ready(self, *, again: bool) -> bool:
+        """Whether it answers now; False when it was killed meanwhile and may be started again."""
         deadline = time.monotonic() + self.start_seconds
         while not self.ready():
             if not self.alive():
+                if again and self._was_killed():
+                    return False
                 raise EmbeddedError(f"{self.name} stopped while starting; see {self.log_path()}\n{self._log_tail()}")
             if time.monotonic() > deadline:
                 raise EmbeddedError(
                     f"{self.name} does not answer for {self.start_seconds:.0f} s; see {self.log_path()}"
                 )
             time.sleep(POLL_SECONDS)
-        if self._child is not None and not self._answered:
-            self.started()
+        return True
+
+    def _was_killed(self) -> bool:
+        """By somebody outside; a server that gives up by itself exits with a status."""
+        return self._child is None or self._child.returncode == -signal.SIGKILL
 
     def _log_tail(self) -> str:
         try:

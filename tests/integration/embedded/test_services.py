@@ -222,6 +222,38 @@ with connection.cursor() as cursor:
     assert done.stdout.strip() == "still here", done.stderr
 
 
+CONNECT_REPEATEDLY = """
+import time
+from django.db import InterfaceError, OperationalError, connection
+
+end = time.monotonic() + 6
+while time.monotonic() < end:
+    connection.ensure_connection()  # must not fail
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except (OperationalError, InterfaceError):
+        pass  # killed under the query
+    connection.close()
+print("done")
+"""
+
+
+def test_connections_succeed_however_often_postgres_is_killed(instance: Instance) -> None:
+    instance.hold()
+    url = instance.url()
+    with ThreadPoolExecutor(1) as pool:
+        client = pool.submit(instance.python, "manage.py", "shell", "-v", "0", "-c", CONNECT_REPEATEDLY)
+        kills = 0
+        while not client.done():
+            if answers(url):
+                os.kill(instance.postmaster(), signal.SIGKILL)
+                kills += 1
+            time.sleep(0.3)
+    assert client.result().stdout == "done\n", client.result().stderr
+    assert kills > 1
+
+
 def test_a_deleted_home_takes_its_data_along(instance: Instance) -> None:
     instance.hold()
     instance.url("redis")
