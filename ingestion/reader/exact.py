@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ingestion.reader.dialect import Dialect
 from ingestion.reader.encoding import shadow
@@ -61,12 +62,19 @@ class ExactReader:
         unreadable = self._unreadable(ordinal, parsed, start, stop)
         if unreadable:
             return Judged(defects=tuple(unreadable))
-        row = [self._text(*field) for field in parsed.fields]
-        return judge_row(ordinal, row, dialect=self._dialect)
+        return judge_row(ordinal, self._row(parsed, start, stop), dialect=self._dialect)
 
-    def _text(self, start: int, stop: int, quoted: bool) -> str:
-        text = self._data[start * self._unit : stop * self._unit].decode(self._dialect.encoding)
-        return plain_text(text, quoted=quoted, dialect=self._dialect)
+    def _row(self, parsed: Parsed, start: int, stop: int) -> list[str]:
+        raw = self._data[start * self._unit : stop * self._unit]
+        if self._unit == 1 and raw.isascii():
+            text = raw.decode("ascii")
+            cells = [(text[begin - start : end - start], quoted) for begin, end, quoted in parsed.fields]
+        else:
+            cells = [(self._text(begin, end), quoted) for begin, end, quoted in parsed.fields]
+        return [plain_text(cell, quoted=quoted, dialect=self._dialect) for cell, quoted in cells]
+
+    def _text(self, start: int, stop: int) -> str:
+        return self._data[start * self._unit : stop * self._unit].decode(self._dialect.encoding)
 
     def _structural(self, ordinal: int, parsed: Parsed, start: int, stop: int) -> Defect:
         code, column = str(parsed.code), parsed.column
@@ -171,6 +179,7 @@ def is_header(stripped: list[str], *, dialect: Dialect) -> bool:
     return all(text in accepted for text, accepted in zip(stripped, header_texts(dialect), strict=True))
 
 
+@lru_cache(maxsize=64)
 def header_texts(dialect: Dialect) -> list[tuple[str, ...]]:
     """What each header cell may look like in the file: names made up or made unique by `detect` are not in it."""
     return [

@@ -123,9 +123,8 @@ class RecordParser:
             pos = stop + 1
         if spanning is not None and self.columns is not None and len(fields) < self.columns:
             return self._unterminated(data, first_end, spanning, fields)
-        return Parsed(
-            after_terminator(data, line_end), fields, tidy=tidy and self._is_tidy(data, start, line_end, fields)
-        )
+        escaped = self.escape is not None and data.find(self.escape, start, line_end) >= 0
+        return Parsed(after_terminator(data, line_end), fields, tidy=tidy and not escaped)
 
     def line_end(self, data: bytes, pos: int, limit: int, eof: bool) -> int:
         """Offset of the first line end at or after `pos`, or -1 when there is none up to `limit`."""
@@ -194,13 +193,6 @@ class RecordParser:
             return False
         start, stop, _ = fields[-1]
         return bool(data[start:stop].strip(BLANKS)) or len(fields) > self.columns + SURPLUS_LIMIT
-
-    def _is_tidy(self, data: bytes, start: int, end: int, fields: list[tuple[int, int, bool]]) -> bool:
-        if self.escape is not None and data.find(self.escape, start, end) >= 0:
-            return False
-        return self.quote is None or all(
-            quoted or data.find(self.quote, begin, stop) < 0 for begin, stop, quoted in fields
-        )
 
     @staticmethod
     def _unterminated(data: bytes, first_end: int, spanning: int | None, fields: list[tuple[int, int, bool]]) -> Parsed:
@@ -335,14 +327,14 @@ def _resolve_odd(
 
 def odd_lines(data: bytes, starts: Offsets, ends: Offsets, parser: RecordParser) -> Offsets:
     """Lines that are not, by themselves and beyond doubt, one well-formed record."""
-    odd = (ends - starts) > parser.limit
+    odd = np.zeros(len(ends), dtype=np.bool_)
     if len(ends):
         first, last = int(starts[0]), int(ends[-1])
-        if parser.escape is not None and data.find(parser.escape, first, last) >= 0:
-            odd[_lines_with(data, first, last, parser.escape, starts)] = True
         if parser.quote is not None and data.find(parser.quote, first, last) >= 0:
             _mark_badly_quoted(odd, data, first, last, starts, parser)
-    return np.flatnonzero(odd)
+        if parser.escape is not None and data.find(parser.escape, first, last) >= 0:
+            odd[_lines_with(data, first, last, parser.escape, starts)] = True
+    return np.flatnonzero(odd | ((ends - starts) > parser.limit))
 
 
 def _lines_with(data: bytes, first: int, last: int, mark: bytes, starts: Offsets) -> Offsets:
@@ -362,6 +354,24 @@ def _mark_badly_quoted(odd: Flags, data: bytes, first: int, last: int, starts: O
     wrong = _misplaced(window, quotes, closing, parser)
     if wrong.any():
         odd[np.searchsorted(starts, quotes[wrong] + first, side="right") - 1] = True
+        odd[_with_literal_quotes_only(window, quotes, counts, parser)] = False
+
+
+def _with_literal_quotes_only(
+    window: npt.NDArray[np.uint8], quotes: Offsets, counts: Offsets, parser: RecordParser
+) -> Offsets:
+    """Lines none of whose quotes stands at a field start: they open nothing (5" pipe)."""
+    opening = _breaks(parser)[window[np.maximum(quotes - 1, 0)]]
+    opening[0] |= quotes[0] == 0
+    lines = np.repeat(np.arange(len(counts)), counts)
+    return np.flatnonzero((counts > 0) & (np.bincount(lines[opening], minlength=len(counts)) == 0))
+
+
+def _breaks(parser: RecordParser) -> Flags:
+    """Which bytes end a field."""
+    table = np.zeros(256, dtype=np.bool_)
+    table[[parser.delimiter[0], LF, CR]] = True
+    return table
 
 
 def _misplaced(window: npt.NDArray[np.uint8], quotes: Offsets, closing: Flags, parser: RecordParser) -> Flags:
@@ -369,8 +379,7 @@ def _misplaced(window: npt.NDArray[np.uint8], quotes: Offsets, closing: Flags, p
     An opening quote must stand at a field start or directly behind a closing one (a doubled quote), a closing one
     before a delimiter, a line end or an opening one. `window` consists of whole lines.
     """
-    breaks = np.zeros(256, dtype=np.bool_)
-    breaks[[parser.delimiter[0], LF, CR]] = True
+    breaks = _breaks(parser)
     fine_open = breaks[window[np.maximum(quotes - 1, 0)]]
     fine_open[0] |= quotes[0] == 0
     fine_close = breaks[window[np.minimum(quotes + 1, len(window) - 1)]]
