@@ -14,7 +14,6 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -23,17 +22,17 @@ from typing import Any, Final, TypeVar
 import structlog
 from django.db import InterfaceError, OperationalError, connection, connections
 
+from ingestion.clock import utc_now
 from ingestion.errors import SourceDiffersError
 from ingestion.job import Job
 from ingestion.models import Import
 from ingestion.models import Source as SourceRow
-from ingestion.profiles import Settlement
-from ingestion.reader import Dialect, ReaderError, Source
+from ingestion.opening import open_for_work
+from ingestion.reader import ReaderError
 from ingestion.services import import_fail
 from ingestion.stages.plan import Planner, PlanStoppedError
 from ingestion.states import RUNNING
-from ingestion.validation import Validator
-from ingestion.worker import ChunkWorker, OpenSource
+from ingestion.worker import ChunkWorker
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
@@ -41,11 +40,6 @@ Result = TypeVar("Result")
 PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 DATABASE_PATIENCE_SECONDS: Final = 60
 """How long a process waits for a database that went away before it gives up."""
-
-
-def utc_now() -> datetime:
-    """The clock of commands."""
-    return datetime.now(UTC)
 
 
 def die_with_parent() -> None:
@@ -155,19 +149,11 @@ def work(job: Job, *, identities: dict[int, Any]) -> None:
     name = f"{socket.gethostname()}:{os.getpid()}"
 
     def run() -> None:
-        sources = {row.number: _open(row, identities) for row in SourceRow.objects.filter(owner_id=job.import_id)}
+        rows = SourceRow.objects.filter(owner_id=job.import_id)
+        sources = {row.number: open_for_work(row, identity=identities.get(row.number)) for row in rows}
         ChunkWorker(job=job, sources=sources, name=name, now=utc_now).run()
 
     patiently(run, what=name)
-
-
-def _open(row: SourceRow, identities: dict[int, Any]) -> OpenSource:
-    return OpenSource(
-        source=Source.from_descriptor(row.descriptor),
-        dialect=Dialect.from_dict(row.dialect),
-        validator=Validator(Settlement.from_dict(row.settlement)),
-        identity=identities.get(row.number),
-    )
 
 
 def plan_all(import_id: int) -> None:

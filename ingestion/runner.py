@@ -7,8 +7,9 @@ from typing import Any, Final
 from django.db import connection
 
 from ingestion import states
+from ingestion.clock import utc_now
 from ingestion.models import Import
-from ingestion.processes import Crew, patiently, utc_now
+from ingestion.processes import Crew, patiently
 from ingestion.selectors import Progress, import_progress
 from ingestion.services import import_pause, import_start, job_of
 from ingestion.stages.certify import import_certify

@@ -57,3 +57,10 @@ def reject_examples(*, import_id: int) -> list[dict[str, Any]]:
         cursor.execute(queries.examples, {"import_id": import_id})
         names = [column.name for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def imports_stalled() -> list[int]:
+    """Ids of imports that should be running while nobody works on them."""
+    with connection.cursor() as cursor:
+        cursor.execute(queries.stalled)
+        return [import_id for (import_id,) in cursor.fetchall()]

@@ -51,6 +51,7 @@ def import_find_or_create(
     force: bool = False,
     created_by_id: str | None = None,
     now: datetime,
+    import_id: int | None = None,
 ) -> tuple[Import, bool]:
     """
     The import of these bytes with these options: an earlier one if there is one, else a new one.
@@ -62,6 +63,7 @@ def import_find_or_create(
             earlier children, and existing orders are always updated.
         force: make a new import even if there is one.
         now: timezone-aware UTC.
+        import_id: of a new import; None: the next one.
     Returns:
         (import, whether it is new).
     Raises:
@@ -81,6 +83,7 @@ def import_find_or_create(
             if known is not None:
                 return known, False
         created = Import.objects.create(
+            id=import_id,
             state=states.QUEUED,
             profile=profile.name,
             options=profile.as_dict(),

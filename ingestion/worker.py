@@ -107,7 +107,7 @@ class Heartbeat:
     A process that is stopped or hangs as a whole stops beating; one that waits in a long COPY does not.
     """
 
-    def __init__(self, *, beat: Callable[..., bool] = chunk_heartbeat) -> None:
+    def __init__(self, *, beat: Callable[..., bool]) -> None:
         self._beat = beat
         self._claim: Claim | None = None
         self._wake = threading.Event()
@@ -140,6 +140,9 @@ class ChunkWorker:
         name: host and process, for people.
         now: the clock; timezone-aware UTC.
         stop: asked between steps; True makes the worker return after giving its chunk back.
+        before_resolve: called with the valid records, in the transaction of the resolve.
+        after_chunk: called when a chunk is through.
+        heartbeat: extends the lease of a claim; None: nobody else could take it (a dry run).
     """
 
     def __init__(
@@ -150,25 +153,33 @@ class ChunkWorker:
         name: str,
         now: Callable[[], datetime],
         stop: Callable[[], bool] = lambda: False,
+        before_resolve: Callable[[CursorWrapper, pl.DataFrame], None] | None = None,
+        after_chunk: Callable[[], None] | None = None,
+        heartbeat: Callable[..., bool] | None = chunk_heartbeat,
     ) -> None:
         self._job = job
         self._sources = sources
         self._name = name
         self._now = now
         self._stop = stop
+        self._before_resolve = before_resolve
+        self._after_chunk = after_chunk
+        self._heartbeat = heartbeat
         self._resolver = Resolver(job=job, budget_bytes=KNOWN_BUDGET_BYTES)
         self._collided = False
 
     def run(self) -> None:
         """Work until every planned chunk is finished, the import stops, or `stop` says so."""
-        heartbeat = Heartbeat()
+        heartbeat = None if self._heartbeat is None else Heartbeat(beat=self._heartbeat)
         try:
             while not self._stop() and self._step(heartbeat):
-                pass
+                if self._after_chunk is not None:
+                    self._after_chunk()
         finally:
-            heartbeat.stop()
+            if heartbeat is not None:
+                heartbeat.stop()
 
-    def _step(self, heartbeat: Heartbeat) -> bool:
+    def _step(self, heartbeat: Heartbeat | None) -> bool:
         state, planned, unfinished, unresolved = queue_status(import_id=self._job.import_id)
         if state != RUNNING or (planned and not unfinished):
             return False
@@ -176,11 +187,13 @@ class ChunkWorker:
         if claim is None:
             time.sleep(POLL_SECONDS[1])
             return True
-        heartbeat.watch(claim)
+        if heartbeat is not None:
+            heartbeat.watch(claim)
         try:
             self._attempt(claim)
         finally:
-            heartbeat.watch(None)
+            if heartbeat is not None:
+                heartbeat.watch(None)
         return True
 
     def _attempt(self, claim: Claim) -> None:
@@ -227,7 +240,7 @@ class ChunkWorker:
             TurnYieldedError: a lower chunk waits for a worker.
         """
         started = time.monotonic()
-        work = self._read(claim)
+        work = self.read(claim)
         read_seconds = time.monotonic() - started
         if claim.resolved:
             resolution = _resolution_from(claim.resolution)
@@ -252,7 +265,13 @@ class ChunkWorker:
 
     # Read and validate
 
-    def _read(self, claim: Claim) -> Work:
+    def read(self, claim: Claim) -> Work:
+        """
+        Read and validate a chunk.
+
+        Raises:
+            SourceChangedError: the file is not the one that was planned.
+        """
         origin = self._sources[claim.source]
         if origin.identity is not None and origin.source.identity() != origin.identity:
             raise SourceChangedError(
@@ -339,6 +358,8 @@ class ChunkWorker:
             # Losing this commit in a crash only means doing it again; the merge's commit makes it durable.
             cursor.execute("SET LOCAL synchronous_commit = off")
             self._hold_import(cursor)
+            if self._before_resolve is not None:
+                self._before_resolve(cursor, work.frame)
             resolution = self._resolver.resolve(cursor, claim=claim, frame=work.frame, now=self._now())
             work.reject(resolution.errors)
             tripped = limit_tripped(cursor, job=self._job, claim=claim, rejected=work.rejected, ignored=work.ignored)

@@ -5,7 +5,8 @@
 CREATE TEMPORARY TABLE merge_order (
     id varchar(128) COLLATE "C" PRIMARY KEY, user_id varchar(128) COLLATE "C", status varchar(16),
     ordered_at timestamptz, country varchar(64), currency varchar(3), first_record bigint, attributes jsonb,
-    class text, taken_from bigint, taken_chunk int, version int
+    class text, taken_from bigint, taken_chunk int, version int,
+    foreign_order boolean NOT NULL DEFAULT false
 ) ON COMMIT DROP;
 CREATE TEMPORARY TABLE merge_line (
     order_id varchar(128) COLLATE "C", line_no bigint, item_id varchar(128) COLLATE "C", quantity int,
@@ -30,8 +31,9 @@ SET class = CASE
              AND NOT (%(reachable)s::jsonb -> o.status ? m.status) THEN 'bad_transition'
         ELSE 'update' END,
     taken_from = CASE WHEN o.import_id IS DISTINCT FROM %(import_id)s THEN o.import_id END,
-    taken_chunk = o.import_chunk,
-    version = o.version
+    taken_chunk = CASE WHEN o.import_id = %(import_id)s THEN o.import_chunk END,
+    version = o.version,
+    foreign_order = o.import_id IS DISTINCT FROM %(import_id)s
 FROM orders_order o
 LEFT JOIN ingestion_orderseen seen ON seen.import_id = %(import_id)s AND seen.order_id = o.id
 WHERE o.id = m.id;
@@ -183,6 +185,10 @@ SELECT id, class, coalesce(version, 0) + 1 AS version FROM merge_order;
 -- name: orders_taken_from_chunks
 -- Chunks of this import that will lose the header of an order to this one, or whose order gets another version.
 SELECT DISTINCT taken_chunk FROM merge_order WHERE class = 'spanning' AND taken_chunk IS NOT NULL;
+
+-- name: orders_taken
+-- Orders of others that this import left unchanged in an earlier chunk and now does change.
+SELECT count(*) FROM merge_order WHERE class = 'spanning' AND foreign_order;
 
 -- name: losers
 SELECT record FROM merge_line WHERE class = 'loser' ORDER BY record;

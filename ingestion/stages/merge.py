@@ -239,6 +239,8 @@ def _write(cursor: CursorWrapper, values: dict[str, Any], merged: Merged, *, job
             of_other = merged.displaced.setdefault(str(other or 0), {})
             of_other["lines"] = of_other.get("lines", 0) + 1
     cursor.execute(queries.lines_write, values)
+    cursor.execute(queries.orders_taken)
+    counts["orders_taken"] = cursor.fetchone()[0]
     counts["lines_inserted"] = inserted + taken_within
     counts["lines_updated"] = updated - taken_within
     merged.facts = {name: number for name, number in counts.items() if number}

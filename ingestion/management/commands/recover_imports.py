@@ -1,0 +1,63 @@
+"""Find imports that nobody works on, and go on with them."""
+
+import os
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from ingestion import states
+from ingestion.console.failures import reported
+from ingestion.console.ingest import interruptible
+from ingestion.console.progress import make_display
+from ingestion.models import Import
+from ingestion.models import Source as SourceRow
+from ingestion.reader import ReaderError, Source
+from ingestion.runner import ImportRunner
+from ingestion.selectors import imports_stalled
+
+
+class Command(BaseCommand):
+    help = (
+        "Go on with imports whose workers are gone (a killed command, a restarted machine). "
+        "Exit status: 0 nothing was left undone, 1 some import failed or cannot be read here, 130 interrupted."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--list", action="store_true", help="only say which imports are stalled")
+        parser.add_argument("--workers", type=int, default=None, metavar="N", help="worker processes; default: CPUs")
+
+    def handle(self, **options: Any) -> None:
+        with reported(), interruptible() as interrupted:
+            stalled = imports_stalled()
+            if options["list"]:
+                print("\n".join(f"import {import_id}" for import_id in stalled) or "No import is stalled.")
+                raise SystemExit(0)
+            workers = options["workers"] or len(os.sched_getaffinity(0))
+            ends = [_recover(import_id, workers=workers, interrupted=interrupted) for import_id in stalled]
+            if not stalled:
+                print("No import is stalled.")
+            if states.PAUSED in ends:
+                raise SystemExit(130)
+            raise SystemExit(0 if all(state in states.SUCCEEDED for state in ends) else 1)
+
+
+def _recover(import_id: int, *, workers: int, interrupted: Any) -> str:
+    identities = {}
+    for row in SourceRow.objects.filter(owner_id=import_id):
+        try:
+            identities[row.number] = Source.from_descriptor(row.descriptor).identity()
+        except ReaderError as error:
+            print(f"Import {import_id} cannot go on here: {error}", file=sys.stderr)
+            return states.RUNNING
+    display = make_display(total_bytes=None)
+    runner = ImportRunner(
+        import_id=import_id, workers=workers, identities=identities, show=display.show, interrupted=interrupted
+    )
+    try:
+        certificate = runner.run()
+    finally:
+        display.close()
+    state = Import.objects.get(pk=import_id).state
+    print(f"Import {import_id}: {state}, {certificate['loaded']:,} loaded, {certificate['rejected']:,} rejected")
+    return state

@@ -1,0 +1,11 @@
+-- What stands in the database of the orders of a chunk, for a comparison row by row.
+
+-- name: orders_now
+SELECT id, coalesce(user_id, '') AS user_id, status, country, currency, coalesce(import_chunk, -1) AS chunk,
+       (import_id IS DISTINCT FROM %(import_id)s OR version <> import_version)::int AS changed
+FROM orders_order WHERE id = ANY(string_to_array(%(ids)s, E'\x1f'));
+
+-- name: lines_now
+SELECT order_id, line_no, item_id, quantity, coalesce(unit_price::text, '') AS unit_price,
+       (import_id IS NOT DISTINCT FROM %(import_id)s)::int AS ours
+FROM orders_orderline WHERE order_id = ANY(string_to_array(%(ids)s, E'\x1f'));
