@@ -91,6 +91,8 @@ class _Reader:
         """None when the span is not, as a whole, beyond doubt."""
         if self.span.quoting not in (NONE, "clean") or not self.data or b"\0" in self.shadow:
             return None
+        if self.span.quoting == NONE and any(mark in self.shadow for mark in self.parser.marks()):
+            return None  # not what was planned; the number of records will tell
         try:
             text = to_utf8(self.data, encoding=self.dialect.encoding)
         except UnicodeDecodeError:

@@ -147,23 +147,24 @@ class Source:
                 yield block
 
     def _unpacked(self, block_bytes: int = 1 << 20) -> Iterator[bytes]:
-        if self.kind == STDIN:
-            yield from iter(lambda: sys.stdin.buffer.read(block_bytes), b"")
-            return
-        packed = Path(self.path).stat().st_size
         total = 0
-        for block in _UNPACK[self.kind](self):
+        packed = Path(self.path).stat().st_size if self.path else None
+        for block in _from_standard_input(block_bytes) if self.kind == STDIN else _UNPACK[self.kind](self):
             total += len(block)
             self._check_limits(total, packed)
             yield block
 
-    def _check_limits(self, total: int, packed: int) -> None:
+    def _check_limits(self, total: int, packed: int | None) -> None:
         if self.max_decompressed_bytes is not None and total > self.max_decompressed_bytes:
             raise DecompressionLimit(
                 f"{self.name} unpacks to more than {self.max_decompressed_bytes:,} bytes.",
-                hint="Raise the limit if that is right, or unpack it yourself.",
+                hint="Raise the limit if that is right.",
             )
-        if self.max_ratio is not None and total > max(RATIO_JUDGED_FROM, packed * self.max_ratio):
+        if (
+            packed is not None
+            and self.max_ratio is not None
+            and total > max(RATIO_JUDGED_FROM, packed * self.max_ratio)
+        ):
             raise DecompressionLimit(
                 f"{self.name} unpacks to more than {self.max_ratio:g} times its size, as a zip bomb would.",
                 hint="Raise the ratio if that is right, or unpack it yourself.",
@@ -190,7 +191,7 @@ def open_source(
     name = os.fspath(path)
     spool = str(Path(spool_directory).absolute() / f"{uuid.uuid4().hex}.spool")
     if name == "-":
-        return Source("-", STDIN, "", spool=spool)
+        return Source("-", STDIN, "", spool=spool, max_decompressed_bytes=max_decompressed_bytes)
     with _translated(name):
         kind = _kind(Path(name))
         if kind == PLAIN:
@@ -243,6 +244,18 @@ def _csv_member(name: str) -> str:
 
 def _is_clutter(filename: str) -> bool:
     return filename.startswith("__MACOSX/") or Path(filename).name in (".DS_Store", "Thumbs.db")
+
+
+def _from_standard_input(block_bytes: int) -> Iterator[bytes]:
+    block = sys.stdin.buffer.read(block_bytes)
+    packed = next((kind for magic, kind in _MAGIC if block.startswith(magic)), None)
+    if packed is not None:
+        raise UnsupportedArchive(
+            f"Standard input is {packed} data.", hint="Give the file's name, or unpack it on the way."
+        )
+    while block:
+        yield block
+        block = sys.stdin.buffer.read(block_bytes)
 
 
 def _unpack_gzip(source: Source) -> Iterator[bytes]:

@@ -156,6 +156,15 @@ def test_standard_input_is_spooled(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert source.fingerprint() is None
 
 
+def test_standard_input_has_limits_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(BODY)))
+    with pytest.raises(DecompressionLimit, match="more than 1,000 bytes"):
+        list(open_source("-", spool_directory=tmp_path, max_decompressed_bytes=1000).blocks())
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(gzip.compress(BODY))))
+    with pytest.raises(UnsupportedArchive, match="Standard input is gzip data"):
+        list(open_source("-", spool_directory=tmp_path).blocks())
+
+
 def test_a_change_of_the_file_is_seen(tmp_path: Path) -> None:
     source = opened(tmp_path, BODY)
     identity, fingerprint = source.identity(), source.fingerprint()
