@@ -41,13 +41,12 @@ def find_head(rows: Sequence[Row], *, width: int, known: Collection[str], wanted
     first = _table_start(rows, width)
     if wanted is not None:
         return Head(first, wanted, "There is a header, as told." if wanted else "There is no header, as told.")
-    if _looks_like_header(rows, first, width):
+    vote = _header_vote(rows, first, width)
+    above = _near_miss(rows, first, width)
+    if vote <= 0 and above is not None:
+        return Head(above, True, f"Line {rows[above].line + 1} holds names, though not as many as records have fields.")
+    if vote > 0 or (vote == 0 and _all_names(rows[first])):
         return Head(first, True, f"Line {rows[first].line + 1} reads like column names.")
-    above = first - 1
-    if above >= 0 and _is_near_miss(rows[above], width):
-        return Head(
-            above, True, f"Line {rows[above].line + 1} holds names, though not as many as the records have fields."
-        )
     return Head(first, False, f"Line {rows[first].line + 1} looks like data, not like column names.")
 
 
@@ -73,14 +72,12 @@ def _filled(row: Row) -> int:
     return sum(map(bool, row.cells))
 
 
-def _looks_like_header(rows: Sequence[Row], first: int, width: int) -> bool:
+def _header_vote(rows: Sequence[Row], first: int, width: int) -> int:
+    """Above 0 when the row differs in kind from those below it (its repetitions aside), below 0 when it is like them."""
     cells = rows[first].cells
-    body = [row for row in rows[first + 1 :] if row.sound and not row.blank and len(row.cells) == width][:BODY_ROWS]
-    score = sum(_column_vote(cell, [row.cells[index] for row in body]) for index, cell in enumerate(cells))
-    if score:
-        return score > 0
-    names = [cell for cell in cells if cell]
-    return all(kind(cell) == "text" for cell in names) and len(set(names)) == len(names)
+    alike = (row for row in rows[first + 1 :] if row.sound and not row.blank and len(row.cells) == width)
+    body = [row for row in alike if row.cells != cells][:BODY_ROWS]
+    return sum(_column_vote(cell, [row.cells[index] for row in body]) for index, cell in enumerate(cells))
 
 
 def _column_vote(cell: str, below: Sequence[str]) -> int:
@@ -97,10 +94,23 @@ def _column_vote(cell: str, below: Sequence[str]) -> int:
     return 1 if own == "text" and usual != "odd" and kinds.count(usual) > len(kinds) * 0.7 else 0
 
 
-def _is_near_miss(row: Row, width: int) -> bool:
-    names = row.cells
-    near = len(names) > 1 and abs(len(names) - width) <= max(1, width // 4)
-    return row.sound and near and len(set(names)) == len(names) and all(kind(cell) == "text" for cell in names)
+def _near_miss(rows: Sequence[Row], first: int, width: int) -> int | None:
+    """A row of names above the first row of the usual width, with only rows of about that width in between."""
+    for index in range(first - 1, -1, -1):
+        if not rows[index].sound or not _is_near(len(rows[index].cells), width):
+            return None
+        if _all_names(rows[index]):
+            return index
+    return None
+
+
+def _is_near(cells: int, width: int) -> bool:
+    return cells > 1 and abs(cells - width) <= max(1, width // 4)
+
+
+def _all_names(row: Row) -> bool:
+    names = [cell for cell in row.cells if cell]
+    return all(kind(cell) == "text" for cell in names) and len(set(names)) == len(names)
 
 
 def column_names(cells: Sequence[str], *, body: Sequence[Row]) -> tuple[str, ...]:

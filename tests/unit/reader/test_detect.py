@@ -45,6 +45,10 @@ def found(data: bytes | str, **overrides: object) -> Dialect:
         ("country,2019,2020\nDE,12.5,13\n", ",", ("country", "2019", "2020"), "DE,12.5,13\n"),
         ("a,b,c\n1,x,y,z\n2,x,y,z\n", ",", ("a", "b", "c"), "1,x,y,z\n2,x,y,z\n"),
         ("\n\nid,qty\n1,2\n", ",", ("id", "qty"), "1,2\n"),
+        ("id,name\n1,a\nid,name\n2,b\n", ",", ("id", "name"), "1,a\nid,name\n2,b\n"),
+        ("a,b,c\n1,x,y\n2,x,y,z\n3,x,y,z\n", ",", ("a", "b", "c"), "1,x,y\n2,x,y,z\n3,x,y,z\n"),
+        ("Anna,Berlin\nAnna,Paris\n", ",", ("column_1", "column_2"), "Anna,Berlin\nAnna,Paris\n"),
+        ("Shop,Hamburg\nYear,2024\nid,qty,price,note\n1,2,3,x\n", ",", ("id", "qty", "price", "note"), "1,2,3,x\n"),
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
