@@ -12,6 +12,7 @@ CONTROL: Final = "[\x00-\x1f\x7f-\x9f\ufeff]"
 MANGLED: Final = r"[0-9](?:[.,][0-9]+)?[eE]\+[0-9]{2,3}"
 MAX_EMAIL_LENGTH: Final = 254
 _CONTROL: Final = re.compile(CONTROL)
+_LAYOUT: Final = str.maketrans("\n\r\t", "   ")
 _MANGLED: Final = re.compile(MANGLED)
 _ATOM: Final = r"[\w!#$%&'*+/=?^`{|}~-]+"
 _LABEL: Final = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
@@ -43,8 +44,9 @@ def read_id(text: str, *, prefix: str, allow_scientific: bool) -> str:
 
 
 def read_name(text: str) -> str:
+    """A name or description: line breaks and tabs inside it are kept, other control characters refused."""
     refuse_long(text, MAX_NAME_LENGTH)
-    refuse_control(text)
+    refuse_control(text.translate(_LAYOUT))
     return text
 
 
