@@ -73,7 +73,7 @@ def _filled(row: Row) -> int:
 
 
 def _header_vote(rows: Sequence[Row], first: int, width: int) -> int:
-    """Above 0 when the row differs in kind from those below it (its repetitions aside), below 0 when it is like them."""
+    """Above 0 when the row differs in kind from those below it (repetitions aside), below 0 when it is like them."""
     cells = rows[first].cells
     alike = (row for row in rows[first + 1 :] if row.sound and not row.blank and len(row.cells) == width)
     body = [row for row in alike if row.cells != cells][:BODY_ROWS]

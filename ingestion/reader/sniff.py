@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 from ingestion.reader.dialect import DialectOverrides
@@ -123,7 +124,7 @@ def _cell(text: str, quote: str | None) -> str:
 def candidates(sample: Sample, overrides: DialectOverrides, known: Collection[str]) -> list[Candidate]:
     """All ways to read the sample that the overrides allow, best first."""
     delimiters = overrides.delimiter or DELIMITERS
-    quotes: list[str | None] = list(QUOTES) if overrides.quote is None else [overrides.quote or None]
+    quotes: list[str | None] = _quotes(sample) if overrides.quote is None else [overrides.quote or None]
     found = [
         _judged(sample, delimiter, quote, escape, known)
         for delimiter, quote in product(delimiters, quotes)
@@ -132,6 +133,21 @@ def candidates(sample: Sample, overrides: DialectOverrides, known: Collection[st
     ]
     found.sort(key=lambda candidate: -candidate.score)
     return found
+
+
+def _quotes(sample: Sample) -> list[str | None]:
+    """
+    Apostrophes are candidates only where they enclose more fields than double quotes do: damaged double quotes would
+    otherwise make apostrophes, under which nothing is quoted and so nothing damaged, look better.
+    """
+    counts = [len(_enclosed(quote).findall(sample.shadow)) for quote in QUOTES]
+    return list(QUOTES) if counts[1] > counts[0] else [QUOTES[0]]
+
+
+@cache
+def _enclosed(quote: str) -> re.Pattern[bytes]:
+    """A whole field between quotes."""
+    return re.compile(rf"(?:\A|[,;\t|\r\n]){quote}[^{quote}\r\n]*{quote}(?=[,;\t|\r\n]|\Z)".encode())
 
 
 def _escapes(sample: Sample, quote: str | None, wanted: str | None) -> list[str | None]:
