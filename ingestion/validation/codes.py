@@ -24,7 +24,7 @@ VALUES: Final = {
     "invalid_email": "The value is not an e-mail address.",
     "invalid_choice": "The value is not one of the allowed ones.",
     "too_long": "The value has too many characters.",
-    "control_character": "The value has a control character, such as a line break or a tab, or a byte order mark.",
+    "control_character": "The value has a control character (names may hold line breaks and tabs) or a byte order mark.",
     "mangled_identifier": "A spreadsheet has turned the identifier into a number such as 1.23E+15.",
     "continuation_unknown": "The record continues one that could not be read, so its order is not known.",
 }
@@ -32,7 +32,6 @@ DATABASE: Final = {
     "duplicate_email": "Another user already has this e-mail address.",
     "duplicate_line": "An earlier record has the same order id and line number.",
     "order_exists": "The order exists already and the import must not change it.",
-    "other_user": "An earlier record gives the order to another user.",
     "partial_order": "Another record of the order was rejected, and the profile loads whole orders only.",
     "unknown_user": "There is no such user.",
     "unknown_role": "There is no such role.",

@@ -83,7 +83,8 @@ def outcome(field: str, value: str, options: dict[str, Any]) -> str:
         ("ordered_at", "1899-12-31", "out_of_range"),
         ("ordered_at", "31/1/2025", "invalid_datetime"),
         ("item_name", " two  words ", "two  words"),
-        ("item_name", "a\nb", "control_character"),
+        ("item_name", "a\nb", "a\nb"),  # a quoted field may have lines
+        ("item_name", "a\x07b", "control_character"),
         ("item_name", "x" * 256, "too_long"),
         ("user_email", "Ann.Lee@Example.COM", "ann.lee@example.com"),
         ("user_email", "ü@exämple.de", "ü@exämple.de"),
