@@ -24,7 +24,7 @@ VALUES: Final = {
     "invalid_email": "The value is not an e-mail address.",
     "invalid_choice": "The value is not one of the allowed ones.",
     "too_long": "The value has too many characters.",
-    "control_character": "The value has a control character (names may hold line breaks and tabs) or a byte order mark.",
+    "control_character": "It has a control character (only names may hold line breaks and tabs) or a byte order mark.",
     "mangled_identifier": "A spreadsheet has turned the identifier into a number such as 1.23E+15.",
     "continuation_unknown": "The record continues one that could not be read, so its order is not known.",
 }
