@@ -22,6 +22,7 @@ from ingestion.worker import ChunkWorker, OpenSource
 
 queries = load_queries("ingestion", "recheck")
 
+HEADER_COLUMNS: Final = ("user_id", "status", "country", "currency", "ordered_at")
 NAMED: Final = 3
 """So many rows are named in a sentence; the others are counted."""
 
@@ -120,14 +121,16 @@ def _frame(owner: Import, row: Chunk, origin: OpenSource) -> pl.DataFrame:
 
 def _compare_orders(headers: pl.DataFrame, stored: pl.DataFrame, *, owner: Import, number: int) -> list[str]:
     pairs = headers.select(
-        "id", *(pl.col(name).cast(pl.String) for name in ("user_id", "status", "country", "currency"))
+        "id",
+        *(pl.col(name).cast(pl.String) for name in ("user_id", "status", "country", "currency")),
+        pl.col("ordered_at").dt.strftime("%Y-%m-%d %H:%M:%S.%6f"),
     ).join(stored, on="id", how="left", suffix="_now", maintain_order="left")
     lost = pairs.filter(pl.col("changed").is_null())
     ours = pairs.filter((pl.col("changed") == "0") & (pl.col("chunk") == str(number)))
     altered = ours.filter(
         pl.any_horizontal(
             pl.col(name).is_not_null() & (pl.col(name) != pl.col(f"{name}_now"))
-            for name in ("user_id", "status", "country", "currency")
+            for name in HEADER_COLUMNS
         )
     )
     return _sentences("orders", "lost", lost.get_column("id"), number) + _sentences(

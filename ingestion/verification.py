@@ -137,7 +137,10 @@ def _recheck(cursor: CursorWrapper, owner: Import, suspects: list[int], verdict:
         rechecker = Rechecker(owner=owner, directory=Path(directory))
         for number in suspects:
             try:
-                verdict.problems += rechecker.check(cursor, number=number)
+                told = rechecker.check(cursor, number=number)
+                if not told and not verdict.changed_since:
+                    told = [f"Chunk {number}: rows differ from its digest in what the file does not say (lineage, times)."]
+                verdict.problems += told
             except SourceGoneError as error:
                 told = f"Chunks {', '.join(map(str, suspects[:10]))} do not have the rows they were merged with"
                 if verdict.changed_since:

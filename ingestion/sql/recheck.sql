@@ -1,7 +1,9 @@
 -- What stands in the database of the orders of a chunk, for a comparison row by row.
 
 -- name: orders_now
-SELECT id, coalesce(user_id, '') AS user_id, status, country, currency, coalesce(import_chunk, -1) AS chunk,
+SELECT id, coalesce(user_id, '') AS user_id, status, country, currency,
+       coalesce(to_char(ordered_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'), '') AS ordered_at,
+       coalesce(import_chunk, -1) AS chunk,
        (import_id IS DISTINCT FROM %(import_id)s OR version <> import_version)::int AS changed
 FROM orders_order WHERE id = ANY(string_to_array(%(ids)s, E'\x1f'));
 
