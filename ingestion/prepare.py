@@ -22,11 +22,17 @@ MAX_RATIO: Final = 1_000.0
 
 @dataclass(frozen=True)
 class Opened:
-    """A source with what was detected about it, before columns and formats are settled."""
+    """
+    A source with what was detected about it, before columns and formats are settled.
+
+    `head` is its first bytes, all of them if `complete`; `tables` are their well-formed records.
+    """
 
     source: Source
     detection: Detection
     tables: list[pl.DataFrame]
+    head: bytes
+    complete: bool
 
     @property
     def dialect(self) -> Dialect:
@@ -67,8 +73,9 @@ def open_and_detect(path: str, *, profile: Profile, spool_directory: Path, shown
         more_samples=_later(source, whole),
         known_names=_known_names(profile),
     )
-    tables = _tables(head, detection.dialect, complete=len(whole) <= SAMPLE_BYTES)
-    return Opened(source=source, detection=detection, tables=tables)
+    complete = len(whole) <= SAMPLE_BYTES
+    tables = _tables(head, detection.dialect, complete=complete)
+    return Opened(source=source, detection=detection, tables=tables, head=head, complete=complete)
 
 
 def _later(source: Source, whole: bytes) -> list[bytes]:

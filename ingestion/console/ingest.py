@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import uuid
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,6 +48,29 @@ GRANT: Final = (
     "takes about twice the time. A superuser can mend that: GRANT SET ON PARAMETER session_replication_role TO {role};"
 )
 STDIN: Final = "-"
+
+
+def mapping_option(text: str) -> tuple[str, str]:
+    """The argument of --map, for argparse."""
+    field, found, column = text.partition("=")
+    if not found or not field.strip():
+        raise ArgumentTypeError(f"{text!r} should be FIELD=COLUMN, for instance order_id=InvoiceNo")
+    return field.strip(), column.strip()
+
+
+def at_least(minimum: int) -> Callable[[str], int]:
+    """A whole number of at least `minimum`, for argparse."""
+
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if value < minimum:
+            raise ArgumentTypeError(f"must be at least {minimum}")
+        return value
+
+    return number
 
 
 @dataclass(frozen=True)

@@ -5,27 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from ingestion.console.ingest import IngestOptions, ingest
-
-
-def _mapping(text: str) -> tuple[str, str]:
-    field, found, column = text.partition("=")
-    if not found or not field.strip():
-        raise ArgumentTypeError(f"{text!r} should be FIELD=COLUMN, for instance order_id=InvoiceNo")
-    return field.strip(), column.strip()
-
-
-def _at_least(minimum: int) -> Any:
-    def number(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if value < minimum:
-            raise ArgumentTypeError(f"must be at least {minimum}")
-        return value
-
-    return number
+from ingestion.console.ingest import IngestOptions, at_least, ingest, mapping_option
 
 
 def _ratio(text: str) -> float:
@@ -48,15 +28,15 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("sources", nargs="+", metavar="SOURCE", help="files in order; - is standard input")
         parser.add_argument("--profile", default="sluice", metavar="NAME|FILE", help="built-in profile or TOML file")
-        parser.add_argument("--map", action="append", type=_mapping, default=[], metavar="FIELD=COLUMN", dest="mapping")
+        parser.add_argument("--map", action="append", type=mapping_option, default=[], metavar="FIELD=COLUMN", dest="mapping")
         parser.add_argument("--on-conflict", choices=["skip", "update", "error"], help="orders that exist already")
-        parser.add_argument("--workers", type=_at_least(1), metavar="N", help="worker processes; default: CPUs")
-        parser.add_argument("--max-errors", type=_at_least(0), metavar="N", help="stop after N rejected records")
+        parser.add_argument("--workers", type=at_least(1), metavar="N", help="worker processes; default: CPUs")
+        parser.add_argument("--max-errors", type=at_least(0), metavar="N", help="stop after N rejected records")
         parser.add_argument("--max-error-ratio", type=_ratio, metavar="R", help="stop above this part of rejects; 0.5")
         parser.add_argument("--dry-run", action="store_true", help="predict the outcome, write nothing")
         parser.add_argument("--force", action="store_true", help="import again even if these bytes were imported")
         parser.add_argument("--rejects", metavar="DIR", help="where failed.csv and errors.csv go")
-        parser.add_argument("--parent", type=_at_least(1), metavar="ID", help="these are mended rejects of that import")
+        parser.add_argument("--parent", type=at_least(1), metavar="ID", help="these are mended rejects of that import")
         parser.add_argument("--json", action="store_true", help="the certificate on standard output, all else on stderr")
 
     def handle(self, **options: Any) -> None:
