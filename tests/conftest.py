@@ -22,6 +22,7 @@ import psycopg2
 import pytest
 from django.conf import settings
 from django.db import connection, connections
+from django.test.utils import setup_databases, teardown_databases
 from psycopg2 import sql
 from pytest_django import DjangoDbBlocker
 
@@ -43,12 +44,16 @@ def django_db_modify_db_settings() -> None:
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """Beside the test database keep an untouched copy: tests with `transactional_db` empty its tables."""
     with django_db_blocker.unblock():
+        # pytest-django makes a database only when some test of the run has its mark or fixtures.
+        missing = connection.settings_dict["NAME"] != TEST_DATABASE
+        made = setup_databases(verbosity=0, interactive=False) if missing else []
         connections.close_all()
         _drop_databases_of_dead_processes()
         _execute("CREATE DATABASE {} TEMPLATE {}", TEMPLATE_DATABASE, TEST_DATABASE)
     yield
     with django_db_blocker.unblock():
         _execute("DROP DATABASE {} WITH (FORCE)", TEMPLATE_DATABASE)
+        teardown_databases(made, verbosity=0)
 
 
 @pytest.fixture(scope="session")
