@@ -122,7 +122,8 @@ def settle_signs(values: Sequence[str], formats: Formats, findings: Findings) ->
     if formats.currency_signs is not None:
         return formats.currency_signs
     longest_first = sorted(CURRENCY_SIGNS, key=len, reverse=True)
-    seen = sorted({sign for value in values for sign in longest_first[:] if _carries(value, sign, longest_first)})
+    signed = [value for value in values if not (value[0].isdecimal() and value[-1].isdecimal())]
+    seen = sorted({sign for value in signed if (sign := _carried(value, longest_first)) is not None})
     if len(seen) > 1:
         findings.warnings.append(
             f"Prices carry different currency signs ({' '.join(seen)}) and are rejected where they do; "
@@ -134,9 +135,8 @@ def settle_signs(values: Sequence[str], formats: Formats, findings: Findings) ->
     return tuple(seen)
 
 
-def _carries(value: str, sign: str, longest_first: Sequence[str]) -> bool:
-    first = next((other for other in longest_first if strip_sign(value, [other]) != value), None)
-    return first == sign
+def _carried(value: str, longest_first: Sequence[str]) -> str | None:
+    return next((sign for sign in longest_first if strip_sign(value, [sign]) != value), None)
 
 
 def settle_numbers(values: Sequence[str], formats: Formats, findings: Findings) -> tuple[NumberFormat, ...]:
