@@ -7,6 +7,7 @@ imported. A child that dies is replaced; its chunk is claimed again at once, bec
 
 import ctypes
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -14,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -52,6 +54,8 @@ def _enter_child(parent: int) -> None:
     """What every child does first: leave Ctrl-C to the parent, end with it, and forget the parent's connections."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # Workers are as many as processors already: one thread each.
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
     die_with_parent()
     if os.getppid() != parent:
         os._exit(1)
@@ -91,26 +95,39 @@ def call_in_process(function: Callable[[], Result], *, name: str) -> Result:
     process.join()
     if succeeded:
         return value  # type: ignore[no-any-return]
-    raise value
+    raise value.again()
 
 
 def _answer(function: Callable[[], Any], sender: Connection) -> None:
     try:
         sender.send((True, function()))
     except Exception as error:
-        error.__cause__ = None
-        sender.send((False, _sendable(error)))
+        sender.send((False, _described(error)))
 
 
-def _sendable(error: Exception) -> Exception:
-    """An exception that survives pickling, else its text."""
-    import pickle
+@dataclass(frozen=True)
+class _Raised:
+    """An exception on its way to the parent: pickle itself cannot make one again that takes keyword-only arguments."""
 
+    kind: type[Exception]
+    arguments: tuple[Any, ...]
+    state: dict[str, Any]
+
+    def again(self) -> Exception:
+        error = self.kind.__new__(self.kind)
+        error.args = self.arguments
+        error.__dict__.update(self.state)
+        return error
+
+
+def _described(error: Exception) -> _Raised:
+    """The exception, or its text when something in it cannot be sent."""
+    described = _Raised(type(error), error.args, dict(vars(error)))
     try:
-        pickle.loads(pickle.dumps(error))
+        pickle.dumps(described)
     except Exception:
-        return RuntimeError("".join(traceback.format_exception(error)))
-    return error
+        return _Raised(RuntimeError, ("".join(traceback.format_exception(error)),), {})
+    return described
 
 
 def patiently(work: Callable[[], None], *, what: str) -> None:
