@@ -27,8 +27,7 @@ from django.db import InterfaceError, OperationalError, connection, connections
 from ingestion.clock import utc_now
 from ingestion.errors import SourceDiffersError
 from ingestion.job import Job
-from ingestion.models import Import
-from ingestion.models import Source as SourceRow
+from ingestion.models import Import, Source as SourceRow
 from ingestion.opening import open_for_work
 from ingestion.reader import ReaderError
 from ingestion.services import import_fail
