@@ -143,6 +143,7 @@ SECURE_HSTS_SECONDS = env_int("SECURE_HSTS_SECONDS", 0)
 
 # Logs
 LOG_JSON = env_bool("LOG_JSON", default=not LOCAL)
-LOG_LEVEL = env_str("LOG_LEVEL", "INFO").upper()
+# People at a terminal are told by the commands themselves what happens.
+LOG_LEVEL = env_str("LOG_LEVEL", "WARNING" if LOCAL else "INFO").upper()
 LOGGING = logging_settings(json=LOG_JSON, level=LOG_LEVEL)
 configure_structlog()

@@ -206,7 +206,7 @@ def import_fail(*, import_id: int, now: datetime, reason: str) -> bool:
         state=states.FAILED, ended_at=now, reason=reason
     )
     if changed:
-        log.warning("import_failed", import_id=import_id, reason=reason)
+        log.info("import_failed", import_id=import_id, reason=reason)
     return changed == 1
 
 

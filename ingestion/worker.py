@@ -210,7 +210,7 @@ class ChunkWorker:
         except TurnYieldedError:
             chunk_release(claim=claim, forgiven=True)
         except (LeaseLostError, ImportStoppedError) as reason:
-            log.info("chunk_dropped", import_id=claim.import_id, chunk=claim.number, reason=type(reason).__name__)
+            log.debug("chunk_dropped", import_id=claim.import_id, chunk=claim.number, reason=type(reason).__name__)
             with suppress(DatabaseError):
                 chunk_release(claim=claim, forgiven=True)
         except (OperationalError, InterfaceError) as error:

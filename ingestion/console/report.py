@@ -129,7 +129,7 @@ def _shown(raw: bytes) -> str:
 
 
 def _speed(certificate: dict[str, Any]) -> str:
-    if not certificate["seconds"] or not certificate["records_per_second"]:
+    if not certificate["seconds"] or not certificate["records_per_second"] or certificate["unprocessed"]:
         return ""
     return (
         f"How fast\n  {duration(certificate['seconds'])}, {certificate['records_per_second']:,} records/s, "
