@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from errno import ENOSPC
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -25,12 +26,12 @@ import structlog
 from django.db import InterfaceError, OperationalError, connection, connections
 
 from ingestion.clock import utc_now
-from ingestion.errors import SourceDiffersError
+from ingestion.errors import ImportNotPausableError, SourceDiffersError
 from ingestion.job import Job
 from ingestion.models import Import, Source as SourceRow
 from ingestion.opening import open_for_work
 from ingestion.reader import ReaderError
-from ingestion.services import import_fail
+from ingestion.services import import_fail, import_pause
 from ingestion.stages.plan import Planner, PlanStoppedError
 from ingestion.states import RUNNING
 from ingestion.worker import ChunkWorker
@@ -183,7 +184,11 @@ def plan_all(import_id: int) -> None:
         except PlanStoppedError:
             return
         except (ReaderError, SourceDiffersError) as error:
-            import_fail(import_id=import_id, now=utc_now(), reason=str(error))
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno == ENOSPC:
+                with suppress(ImportNotPausableError):
+                    import_pause(import_id=import_id, reason=f"{error} Make room for its decompressed copy, then go on.")
+            else:
+                import_fail(import_id=import_id, now=utc_now(), reason=str(error))
 
     patiently(run, what="planner")
     sys.stdout.flush()

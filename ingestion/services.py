@@ -163,15 +163,17 @@ def import_start(*, import_id: int, now: datetime) -> None:
     Chunk.objects.filter(owner_id=import_id, state__in=[states.PLANNED, states.CLAIMED]).update(attempts=0)
 
 
-def import_pause(*, import_id: int) -> None:
+def import_pause(*, import_id: int, reason: str = "") -> None:
     """
     Stop for now: chunks being worked on are dropped, merged ones stay, starting again goes on.
 
+    Args:
+        reason: for people, when nobody asked for it (a full disk).
     Raises:
         ImportNotPausableError: it is not running.
     """
     changed = Import.objects.filter(pk=import_id, state__in=states.sources_of(states.PAUSED)).update(
-        state=states.PAUSED
+        state=states.PAUSED, reason=reason
     )
     if changed != 1:
         raise ImportNotPausableError(import_id=import_id)

@@ -1,5 +1,6 @@
 """One worker: claims chunks and takes each through read → validate → resolve → merge."""
 
+import csv
 import json
 import threading
 import time
@@ -17,6 +18,7 @@ from django.db.backends.utils import CursorWrapper
 from config.kernel.sql import load_queries
 from ingestion import disagreements
 from ingestion.copying import copy_frame, joined, query_frame
+from ingestion.errors import ImportNotPausableError
 from ingestion.job import Claim, Job
 from ingestion.limits import limit_tripped
 from ingestion.queue import (
@@ -31,7 +33,7 @@ from ingestion.queue import (
 )
 from ingestion.reader import Batch, Dialect, Source, Span, read_span
 from ingestion.rejects import errors_by_code, rejects_write
-from ingestion.services import import_fail
+from ingestion.services import import_fail, import_pause
 from ingestion.stages.merge import (
     Merged,
     OrdersCollideError,
@@ -50,11 +52,12 @@ resolve_sql = load_queries("ingestion", "resolve")
 merge_sql = load_queries("ingestion", "merge")
 
 KNOWN_BUDGET_BYTES: Final = 96 << 20
-MAX_ATTEMPTS: Final = 10
+MAX_ATTEMPTS: Final = 20
 HEARTBEAT_SECONDS: Final = 15
 POLL_SECONDS: Final = (0.002, 0.05)
 ABANDONED_CHECK_SECONDS: Final = 0.5
 RETRYABLE: Final = {"40P01", "40001"}  # deadlock_detected, serialization_failure
+DISK_FULL: Final = "53100"
 
 
 class TurnYieldedError(Exception):
@@ -83,6 +86,7 @@ class Work:
     batch: Batch
     frame: pl.DataFrame
     errors: list[FieldError]
+    carry: Carry | None = None
 
     def reject(self, errors: list[FieldError]) -> None:
         """Take records out of the valid ones."""
@@ -229,6 +233,10 @@ class ChunkWorker:
             connection.close()
             raise error
         chunk_release(claim=claim, last_error=str(error)[:2000], forgiven=code in RETRYABLE)
+        if code == DISK_FULL:
+            with suppress(ImportNotPausableError):
+                reason = f"The disk of the database is full: {str(error).strip()} Make room, then go on."
+                import_pause(import_id=claim.import_id, reason=reason)
 
     def process(self, claim: Claim) -> None:
         """
@@ -282,7 +290,7 @@ class ChunkWorker:
         carry = self._carry_into(claim, origin)
         validated = origin.validator.validate(batch, carry=carry)
         frame = validated.frame.with_columns((pl.col("ordinal") + claim.first_record).alias("record"))
-        work = Work(claim=claim, batch=batch, frame=frame, errors=validated.errors)
+        work = Work(claim=claim, batch=batch, frame=frame, errors=validated.errors, carry=carry)
         work.reject(self._duplicate_lines(frame))
         return work
 
@@ -387,11 +395,14 @@ class ChunkWorker:
         if not self._job.two_passes or not work.errors:
             return
         origin = self._sources[work.claim.source]
-        ids = origin.validator.order_ids_of(work.batch, sorted({error.ordinal for error in work.errors}))
+        ids = origin.validator.order_ids_of(
+            work.batch,
+            sorted({error.ordinal for error in work.errors}),
+            carry=work.carry,
+            torn={defect.ordinal: _torn_fields(work.batch, defect.ordinal, origin) for defect in work.batch.defects},
+        )
         if ids:
-            cursor.execute(
-                resolve_sql.bad_orders_add, {"import_id": work.claim.import_id, "ids": "\x1f".join(sorted(set(ids)))}
-            )
+            cursor.execute(resolve_sql.bad_orders_add, {"import_id": work.claim.import_id, "ids": "\x1f".join(ids)})
 
     def _stop_at(self, work: Work, *, reason: str) -> None:
         """An error limit tripped in this chunk: lower chunks finish, this one leaves its rejects, no other merges."""
@@ -536,6 +547,16 @@ class ChunkWorker:
         cursor.execute(query, {"id": claim.id, "token": claim.token, **values})
         if cursor.rowcount != 1:
             raise LeaseLostError
+
+
+def _torn_fields(batch: Batch, ordinal: int, origin: OpenSource) -> list[str]:
+    """What a damaged record seems to say; good enough to tell which order it belonged to."""
+    dialect = origin.dialect
+    text = batch.raw(ordinal).decode(dialect.encoding, errors="replace").replace("\0", "\ufffd")
+    reader = csv.reader([text], delimiter=dialect.delimiter, quotechar=dialect.quote or '"')
+    with suppress(csv.Error):
+        return next(reader, [])
+    return []
 
 
 def _json(value: Any) -> str:

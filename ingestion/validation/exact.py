@@ -125,6 +125,15 @@ class ExactValidator:
                 errors.append(self._error(ordinal, plan, invalid, text))
         return values, errors
 
+    def read_field(self, name: str, row: Sequence[str]) -> Any:
+        """The value of one field of a record that may be wrong elsewhere; None where it is blank or invalid itself."""
+        plan = next(plan for plan in self.plans if plan.name == name)
+        text = (plan.text(row) if plan.parts else "") or plan.default
+        try:
+            return plan.read(text) if text else None
+        except InvalidValue:
+            return None
+
     def _error(self, ordinal: int, plan: FieldPlan, invalid: InvalidValue, text: str) -> FieldError:
         column = None if plan.column is None else plan.column + 1
         name = plan.name if plan.column is None else self._header[plan.column]

@@ -73,6 +73,31 @@ class Validator:
             invalid = sorted([*errors, *invalid], key=_position)
         return Validated(frame=frame, errors=invalid, carry=after)
 
+    def order_ids_of(
+        self,
+        batch: Batch,
+        ordinals: Sequence[int],
+        *,
+        carry: Carry | None = None,
+        torn: Mapping[int, Sequence[str]] | None = None,
+    ) -> list[str]:
+        """
+        To which orders rejected records belong, as far as that can be told.
+
+        Args:
+            carry: as for `validate`.
+            torn: ordinal → fields of records that have no place in the batch's table (too few columns, say).
+        """
+        table = batch.table
+        if self._continuation is not None:
+            damaged = [defect.ordinal for defect in batch.defects]
+            table = self._continuation.fill(table, batch.ordinals, damaged, carry or START).table
+        width = len(self.settlement.header)
+        rows = table.filter(pl.Series(np.isin(batch.ordinals, np.asarray(ordinals, dtype=np.int64)))).rows()
+        rows += [(*fields[:width], *[""] * (width - len(fields))) for fields in (torn or {}).values()]
+        found = (self._exact.read_field("order_id", row) for row in rows)
+        return sorted({order_id for order_id in found if order_id})
+
     def _rows(
         self, table: pl.DataFrame, ordinals: np.ndarray, clean: Cleanliness
     ) -> tuple[pl.DataFrame, list[FieldError]]:
