@@ -53,6 +53,7 @@ merge_sql = load_queries("ingestion", "merge")
 
 KNOWN_BUDGET_BYTES: Final = 96 << 20
 MAX_ATTEMPTS: Final = 20
+BACK_OFF_SECONDS: Final = 5.0
 HEARTBEAT_SECONDS: Final = 15
 POLL_SECONDS: Final = (0.002, 0.05)
 ABANDONED_CHECK_SECONDS: Final = 0.5
@@ -224,6 +225,7 @@ class ChunkWorker:
         except Exception as error:
             log.exception("chunk_failed", import_id=claim.import_id, chunk=claim.number, attempt=claim.attempts)
             chunk_release(claim=claim, last_error=f"{type(error).__name__}: {error}"[:2000])
+            self._back_off(claim)
 
     def _after_database_error(self, claim: Claim, error: Exception) -> None:
         """A deadlock or a lost connection is nobody's fault: it does not count as an attempt."""
@@ -237,6 +239,12 @@ class ChunkWorker:
             with suppress(ImportNotPausableError):
                 reason = f"The disk of the database is full: {str(error).strip()} Make room, then go on."
                 import_pause(import_id=claim.import_id, reason=reason)
+        elif code not in RETRYABLE:
+            self._back_off(claim)
+
+    def _back_off(self, claim: Claim) -> None:
+        """Do not burn through the attempts in a second: what is wrong may pass."""
+        time.sleep(min(BACK_OFF_SECONDS, 0.05 * 2**claim.attempts))
 
     def process(self, claim: Claim) -> None:
         """
