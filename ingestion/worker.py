@@ -40,6 +40,7 @@ from ingestion.stages.merge import (
     duplicate_line,
     merge_by_copy,
     merge_by_sets,
+    repeated_lines,
 )
 from ingestion.stages.resolve import Resolution, Resolver, users_missing, without_ordinals
 from ingestion.states import RUNNING
@@ -261,6 +262,7 @@ class ChunkWorker:
         if claim.resolved:
             resolution = _resolution_from(claim.resolution)
             work.reject(resolution.errors)
+            self._reject_repeated_lines(work)
         else:
             self._await_turn(claim, resolved=True)
             stopped = self._resolve(work)
@@ -299,7 +301,6 @@ class ChunkWorker:
         validated = origin.validator.validate(batch, carry=carry)
         frame = validated.frame.with_columns((pl.col("ordinal") + claim.first_record).alias("record"))
         work = Work(claim=claim, batch=batch, frame=frame, errors=validated.errors, carry=carry)
-        work.reject(self._duplicate_lines(frame))
         return work
 
     def _batch(self, claim: Claim, origin: OpenSource) -> Batch:
@@ -343,13 +344,10 @@ class ChunkWorker:
             row = cursor.fetchone()
         return None if row is None else Claim(*row, token=0, attempts=0, resolved=True)
 
-    def _duplicate_lines(self, frame: pl.DataFrame) -> list[FieldError]:
-        """Records of the chunk whose (order, mapped line number) an earlier record of it has."""
-        if frame.get_column("line_no").null_count() == frame.height:
-            return []
-        numbered = frame.filter(pl.col("line_no").is_not_null())
-        again = numbered.filter(~pl.struct("order_id", "line_no").is_first_distinct())
-        return [duplicate_line(ordinal) for ordinal in again.get_column("ordinal")]
+    def _reject_repeated_lines(self, work: Work) -> None:
+        """Once it is settled which records are accepted: only an accepted one makes a later one a repetition."""
+        if self._job.profile.rules.duplicates == "reject":
+            work.reject([duplicate_line(ordinal) for ordinal in repeated_lines(work.frame, job=self._job)])
 
     # Resolve
 
@@ -378,6 +376,7 @@ class ChunkWorker:
                 self._before_resolve(cursor, work.frame)
             resolution = self._resolver.resolve(cursor, claim=claim, frame=work.frame, now=self._now())
             work.reject(resolution.errors)
+            self._reject_repeated_lines(work)
             tripped = limit_tripped(cursor, job=self._job, claim=claim, rejected=work.rejected, ignored=work.ignored)
             if tripped is None:
                 self._note_bad_orders(cursor, work)
@@ -457,10 +456,14 @@ class ChunkWorker:
             cursor.execute("SET LOCAL enable_seqscan = off")
             self._same_users(cursor, work, resolution)
             frame, errors = self._without_bad_orders(cursor, work)
+            # Those that are left are to be skipped.
+            repeated = set(repeated_lines(frame, job=job))
+            frame = without_ordinals(frame, repeated)
             merged: Merged = merge(cursor, job=job, claim=claim, frame=frame, now=self._now())
             errors = work.errors + errors + merged.errors
             rejected = rejects_write(cursor, claim=claim, batch=work.batch, errors=errors)
             counted = self._write_disagreements(cursor, work, resolution, merged)
+            merged.outcomes["skipped"] = merged.outcomes.get("skipped", 0) + len(repeated)
             outcomes = {**merged.outcomes, "rejected": rejected, "ignored": sum(work.ignored.values())}
             values = {
                 "outcomes": _json({name: number for name, number in outcomes.items() if number}),

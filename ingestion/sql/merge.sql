@@ -43,12 +43,15 @@ UPDATE merge_order SET class = 'new' WHERE class IS NULL;
 
 -- name: lines_classify
 -- Against the lines that are there: new, same, changed; or, within this import (a mapped line number told twice),
--- loser (an earlier record has it) or winner (a later record has it and must yield).
+-- loser (an earlier record has it) or winner (a later record has it and must yield). A line that keeps no record
+-- number has that of its line number.
 UPDATE merge_line l
 SET class = CASE
     WHEN x.line_no IS NULL THEN 'new'
-    WHEN x.import_id = %(import_id)s AND x.record IS NOT NULL AND x.record < l.record THEN 'loser'
-    WHEN x.import_id = %(import_id)s AND x.record IS NOT NULL AND x.record > l.record THEN 'winner'
+    WHEN x.import_id = %(import_id)s
+         AND coalesce(x.record, x.line_no - %(line_base)s) < coalesce(l.record, l.line_no - %(line_base)s) THEN 'loser'
+    WHEN x.import_id = %(import_id)s
+         AND coalesce(x.record, x.line_no - %(line_base)s) > coalesce(l.record, l.line_no - %(line_base)s) THEN 'winner'
     WHEN x.item_id = l.item_id AND x.quantity = l.quantity
          AND (l.unit_price IS NULL OR l.unit_price IS NOT DISTINCT FROM x.unit_price) THEN 'same'
     ELSE 'changed' END
@@ -156,9 +159,9 @@ WHERE class IN ('update', 'spanning') AND taken_from IS NOT NULL GROUP BY taken_
 
 -- name: lines_demoted
 -- Records of later chunks that lose their line to this chunk.
-SELECT x.record FROM merge_line l
+SELECT coalesce(x.record, x.line_no - %(line_base)s) FROM merge_line l
 JOIN orders_orderline x ON x.order_id = l.order_id AND x.line_no = l.line_no
-WHERE l.class = 'winner' ORDER BY x.record;
+WHERE l.class = 'winner' ORDER BY 1;
 
 -- name: lines_absent_delete
 -- replace_lines: what the file does not name goes.
@@ -191,7 +194,7 @@ SELECT DISTINCT taken_chunk FROM merge_order WHERE class = 'spanning' AND taken_
 SELECT count(*) FROM merge_order WHERE class = 'spanning' AND foreign_order;
 
 -- name: losers
-SELECT record FROM merge_line WHERE class = 'loser' ORDER BY record;
+SELECT coalesce(record, line_no - %(line_base)s) FROM merge_line WHERE class = 'loser' ORDER BY 1;
 
 -- name: line_counts
 SELECT count(*) FILTER (WHERE m.class = 'new' OR l.class = 'new'),

@@ -104,6 +104,15 @@ def order_lines(frame: pl.DataFrame, *, job: Job) -> pl.DataFrame:
     )
 
 
+def repeated_lines(frame: pl.DataFrame, *, job: Job) -> list[int]:
+    """Ordinals of records whose order and line number an earlier record of the frame has."""
+    if frame.get_column("line_no").null_count() == frame.height:
+        return []
+    # A record without a number of its own has the record's, which may be the one that another record gives.
+    number = pl.coalesce(pl.col("line_no").cast(pl.Int64), pl.col("record") + job.line_base).alias("line_no")
+    return frame.filter(~pl.struct("order_id", number).is_first_distinct()).get_column("ordinal").to_list()
+
+
 def sorted_by(frame: pl.DataFrame, *keys: str) -> pl.DataFrame:
     """Sort by key, unless it is sorted: files often are, and telling costs little."""
     head = frame.get_column(keys[0])
@@ -177,6 +186,7 @@ def merge_by_sets(
         "policy": job.on_conflict,
         "reachable": REACHABLE,
         "replace_lines": job.profile.rules.replace_lines,
+        "line_base": job.line_base,
     }
     cursor.execute(queries.stage_create)
     copy_frame(cursor, table="merge_order", frame=sorted_by(order_headers(frame), "id"))
@@ -250,7 +260,7 @@ def _account(
     cursor: CursorWrapper, merged: Merged, *, frame: pl.DataFrame, classes: pl.DataFrame, job: Job
 ) -> None:
     """Give each record its outcome."""
-    cursor.execute(queries.losers)
+    cursor.execute(queries.losers, {"line_base": job.line_base})
     losers = [record for (record,) in cursor.fetchall()]
     records = frame.select("ordinal", "order_id", "record").join(
         classes.select(pl.col("id").alias("order_id"), "class"), on="order_id", maintain_order="left"
