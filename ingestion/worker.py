@@ -4,6 +4,7 @@ import csv
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -367,6 +368,13 @@ class ChunkWorker:
 
     def _resolve(self, work: Work) -> Resolution | None:
         """Resolve in a transaction of its own; None when an error limit stopped the import here."""
+        try:
+            return self._resolve_once(work)
+        except BaseException:
+            self._resolver.forget()
+            raise
+
+    def _resolve_once(self, work: Work) -> Resolution | None:
         claim = work.claim
         with transaction.atomic(), connection.cursor() as cursor:
             # Losing this commit in a crash only means doing it again; the merge's commit makes it durable.
@@ -413,7 +421,8 @@ class ChunkWorker:
 
     def _stop_at(self, work: Work, *, reason: str) -> None:
         """An error limit tripped in this chunk: lower chunks finish, this one leaves its rejects, no other merges."""
-        self._await_turn(work.claim, resolved=False)
+        if not self._job.two_passes:  # else none of them merges before all are resolved, and this one never is
+            self._await_turn(work.claim, resolved=False)
         now = self._now()
         with transaction.atomic(), connection.cursor() as cursor:
             rejected = rejects_write(cursor, claim=work.claim, batch=work.batch, errors=work.errors)
@@ -454,7 +463,7 @@ class ChunkWorker:
                 cursor.execute("SET LOCAL session_replication_role = replica")
             # The plan for key look-ups must not turn into a scan of a table whose statistics are not there yet.
             cursor.execute("SET LOCAL enable_seqscan = off")
-            self._same_users(cursor, work, resolution)
+            made_again = self._same_users(cursor, work, resolution)
             frame, errors = self._without_bad_orders(cursor, work)
             # Those that are left are to be skipped.
             repeated = set(repeated_lines(frame, job=job))
@@ -469,7 +478,7 @@ class ChunkWorker:
                 "outcomes": _json({name: number for name, number in outcomes.items() if number}),
                 "errors": _json(errors_by_code(errors)),
                 "ignored": _json(work.ignored),
-                "facts": _json({**resolution.counts, **merged.facts, **counted}),
+                "facts": _json(_sums(resolution.counts, made_again, merged.facts, counted)),
                 "displaced": _json(merged.displaced),
                 "digests": _json(merged.digests),
             }
@@ -478,14 +487,14 @@ class ChunkWorker:
             self._hold_import(cursor)
         return merged
 
-    def _same_users(self, cursor: CursorWrapper, work: Work, resolution: Resolution) -> None:
-        """Hold the gate; if users were deleted since the resolve, make those of this chunk again."""
+    def _same_users(self, cursor: CursorWrapper, work: Work, resolution: Resolution) -> dict[str, int]:
+        """Hold the gate; if users were deleted since the resolve, make those of this chunk again, and count them."""
         epoch = self._resolver.enter_gate(cursor)
         if epoch != resolution.epoch and users_missing(cursor, frame=work.frame):
             again = self._resolver.recheck(cursor, claim=work.claim, frame=work.frame, now=self._now())
             work.reject(again.errors)
-            for name, number in again.counts.items():
-                resolution.count(name, number)
+            return again.counts
+        return {}
 
     def _without_bad_orders(self, cursor: CursorWrapper, work: Work) -> tuple[pl.DataFrame, list[FieldError]]:
         if not self._job.two_passes:
@@ -510,7 +519,8 @@ class ChunkWorker:
         self, cursor: CursorWrapper, work: Work, resolution: Resolution, merged: Merged
     ) -> dict[str, int]:
         """List values that lost, count all of them; returns {"user_disagreements": n, …}."""
-        found = disagreements.find(work.frame, kept=resolution.kept)
+        kept = self._resolver.stored(cursor, frame=work.frame) if work.claim.resolved else resolution.kept
+        found = disagreements.find(work.frame, kept=kept)
         headers = pl.DataFrame(
             [("order", key, name, kept, seen, 0, 1) for key, name, kept, seen in merged.header_disagreements],
             schema=disagreements.SCHEMA,
@@ -568,6 +578,14 @@ def _torn_fields(batch: Batch, ordinal: int, origin: OpenSource) -> list[str]:
     with suppress(csv.Error):
         return next(reader, [])
     return []
+
+
+def _sums(*counters: Mapping[str, int]) -> dict[str, int]:
+    """Counters added up by name."""
+    total: Counter[str] = Counter()
+    for counter in counters:
+        total.update(counter)
+    return dict(total)
 
 
 def _json(value: Any) -> str:

@@ -79,6 +79,11 @@ class Resolver:
         }
         self._epoch: int | None = None
 
+    def forget(self) -> None:
+        """Remember nothing: what was learned in a transaction that rolled back is not true."""
+        for known in self._known.values():
+            known.clear()
+
     def enter_gate(self, cursor: CursorWrapper) -> int:
         """
         Take the integrity gate (shared, until the transaction ends) and read the deletion epoch.
@@ -117,7 +122,17 @@ class Resolver:
         """
         outcome = Resolution(epoch=self.enter_gate(cursor))
         self._users(cursor, claim=claim, frame=frame, now=now, outcome=outcome)
+        self.forget()  # the merge may roll back and come here again
         return outcome
+
+    def stored(self, cursor: CursorWrapper, *, frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
+        """The attributes that won of the users and items of these records, once they are resolved."""
+        kept = {}
+        for entity in (USERS, ITEMS):
+            keys = joined(frame.get_column(entity.key).drop_nulls().unique())
+            found = query_frame(cursor, query=entity.query, parameters={"ids": keys})
+            kept[entity.kind] = found.rename({entity.id_column: "key"})
+        return kept
 
     # Entities
 
@@ -363,7 +378,7 @@ class Resolver:
             cursor, query=queries.users_by_id, parameters={"ids": joined(people.get_column("user_id"))}
         )
         protected = set(stored.filter(pl.col("can_log_in") == "1").get_column("id").to_list())
-        grants: list[tuple[str, int]] = []
+        grants: list[tuple[str, int, int]] = []
         refused: list[int] = []
         for row in told.select("ordinal", "user_id", "roles").iter_rows(named=True):
             error = self._role_error(row, allowed=allowed, known=set(known), protected=protected)
@@ -371,7 +386,7 @@ class Resolver:
                 outcome.errors.append(error)
                 refused.append(row["ordinal"])
             elif row["user_id"] is not None:
-                grants += [(row["user_id"], known[slug]) for slug in _slugs(row["roles"])]
+                grants += [(row["user_id"], known[slug], row["ordinal"]) for slug in _slugs(row["roles"])]
         remaining = without_ordinals(frame, set(refused))
         if grants:
             self._users(cursor, claim=claim, frame=remaining, now=now, outcome=outcome)
@@ -414,12 +429,12 @@ class Resolver:
         *,
         claim: Claim,
         frame: pl.DataFrame,
-        grants: list[tuple[str, int]],
+        grants: list[tuple[str, int, int]],
         now: datetime,
         outcome: Resolution,
     ) -> None:
-        present = set(frame.get_column("user_id").drop_nulls().unique().to_list())
-        pairs = sorted({pair for pair in grants if pair[0] in present})
+        accepted = set(frame.get_column("ordinal").to_list())
+        pairs = sorted({(user, role) for user, role, ordinal in grants if ordinal in accepted})
         cursor.execute(
             queries.memberships_add,
             {
