@@ -83,7 +83,7 @@ class User(AbstractBaseUser):
 
     def has_perm(self, perm: str, obj: models.Model | None = None) -> bool:
         """Tell whether a role of this user grants the permission; superusers have all."""
-        from django.contrib.auth.models import _user_has_perm  # type: ignore[attr-defined]  # noqa: PLC0415
+        from django.contrib.auth.models import _user_has_perm  # type: ignore[attr-defined]
 
         return self.is_active and (self.is_superuser or bool(_user_has_perm(self, perm, obj)))
 
@@ -93,7 +93,7 @@ class User(AbstractBaseUser):
 
     def has_module_perms(self, app_label: str) -> bool:
         """Tell whether the user has any permission in an app (the admin asks this)."""
-        from django.contrib.auth.models import _user_has_module_perms  # type: ignore[attr-defined]  # noqa: PLC0415
+        from django.contrib.auth.models import _user_has_module_perms  # type: ignore[attr-defined]
 
         return self.is_active and (self.is_superuser or bool(_user_has_module_perms(self, app_label)))
 

@@ -94,6 +94,12 @@ def _of_field(pairs: pl.DataFrame, subject: Subject, name: str) -> pl.DataFrame:
         .group_by("key", kept.alias("kept"), seen.alias("seen"), maintain_order=True)
         .agg(pl.col("ordinal").first(), pl.len().cast(pl.Int64).alias("records"))
         .select(
-            pl.lit(subject.entity).alias("entity"), "key", pl.lit(name).alias("field"), "kept", "seen", "ordinal", "records"
+            pl.lit(subject.entity).alias("entity"),
+            "key",
+            pl.lit(name).alias("field"),
+            "kept",
+            "seen",
+            "ordinal",
+            "records",
         )
     )

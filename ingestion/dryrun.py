@@ -19,8 +19,7 @@ from psycopg2 import sql
 from config.kernel.sql import load_queries
 from ingestion.clock import utc_now
 from ingestion.copying import joined
-from ingestion.models import Import
-from ingestion.models import Source as SourceRow
+from ingestion.models import Import, Source as SourceRow
 from ingestion.opening import open_for_work
 from ingestion.profiles import Profile
 from ingestion.rejectfiles import write_reject_files

@@ -15,8 +15,8 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from errno import ENOSPC
 from dataclasses import dataclass
+from errno import ENOSPC
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -186,7 +186,9 @@ def plan_all(import_id: int) -> None:
         except (ReaderError, SourceDiffersError) as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno == ENOSPC:
                 with suppress(ImportNotPausableError):
-                    import_pause(import_id=import_id, reason=f"{error} Make room for its decompressed copy, then go on.")
+                    import_pause(
+                        import_id=import_id, reason=f"{error} Make room for its decompressed copy, then go on."
+                    )
             else:
                 import_fail(import_id=import_id, now=utc_now(), reason=str(error))
 

@@ -54,9 +54,7 @@ def chunk_claim(*, job: Job, worker: str, all_resolved: bool = False) -> Claim |
 def chunk_heartbeat(*, claim: Claim) -> bool:
     """Extend the lease; False when the chunk is no longer ours."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            queries.chunk_heartbeat, {"id": claim.id, "token": claim.token, "lease_seconds": LEASE_SECONDS}
-        )
+        cursor.execute(queries.chunk_heartbeat, {"id": claim.id, "token": claim.token, "lease_seconds": LEASE_SECONDS})
         return cursor.rowcount == 1
 
 

@@ -8,11 +8,10 @@ import polars as pl
 from django.db.backends.utils import CursorWrapper
 
 from config.kernel.sql import load_queries
+from ingestion.clock import utc_now
 from ingestion.copying import joined, query_frame
 from ingestion.job import Claim
-from ingestion.clock import utc_now
-from ingestion.models import Chunk, Import, Reject
-from ingestion.models import Source as SourceRow
+from ingestion.models import Chunk, Import, Reject, Source as SourceRow
 from ingestion.opening import open_for_work
 from ingestion.reader import ReaderError
 from ingestion.services import job_of
@@ -129,8 +128,7 @@ def _compare_orders(headers: pl.DataFrame, stored: pl.DataFrame, *, owner: Impor
     ours = pairs.filter((pl.col("changed") == "0") & (pl.col("chunk") == str(number)))
     altered = ours.filter(
         pl.any_horizontal(
-            pl.col(name).is_not_null() & (pl.col(name) != pl.col(f"{name}_now"))
-            for name in HEADER_COLUMNS
+            pl.col(name).is_not_null() & (pl.col(name) != pl.col(f"{name}_now")) for name in HEADER_COLUMNS
         )
     )
     return _sentences("orders", "lost", lost.get_column("id"), number) + _sentences(

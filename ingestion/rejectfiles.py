@@ -7,8 +7,7 @@ from typing import BinaryIO, Final
 
 from django.db.models import QuerySet
 
-from ingestion.models import Import, Reject
-from ingestion.models import Source as SourceRow
+from ingestion.models import Import, Reject, Source as SourceRow
 from ingestion.reader import ReaderError, Source
 
 COPY_BYTES: Final = 1 << 20

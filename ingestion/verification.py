@@ -139,7 +139,9 @@ def _recheck(cursor: CursorWrapper, owner: Import, suspects: list[int], verdict:
             try:
                 told = rechecker.check(cursor, number=number)
                 if not told and not verdict.changed_since:
-                    told = [f"Chunk {number}: rows differ from its digest in what the file does not say (lineage, times)."]
+                    told = [
+                        f"Chunk {number}: rows differ from its digest in what the file does not say (lineage, times)."
+                    ]
                 verdict.problems += told
             except SourceGoneError as error:
                 told = f"Chunks {', '.join(map(str, suspects[:10]))} do not have the rows they were merged with"
@@ -163,9 +165,7 @@ def _suspects(chunks: dict[int, dict[str, Any]], found: dict[str, RowDigests]) -
     return suspects
 
 
-def _totals(
-    books: dict[str, Any], found: dict[str, RowDigests], displaced: dict[str, int], verdict: Verdict
-) -> None:
+def _totals(books: dict[str, Any], found: dict[str, RowDigests], displaced: dict[str, int], verdict: Verdict) -> None:
     """As many rows as the books say, less those that later imports took over."""
     facts = books["facts"]
     expected = {

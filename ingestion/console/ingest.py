@@ -23,8 +23,7 @@ from ingestion.console.failures import UsageError, reported, say
 from ingestion.console.progress import make_display
 from ingestion.console.report import report
 from ingestion.dryrun import dry_run
-from ingestion.models import Import
-from ingestion.models import Source as SourceRow
+from ingestion.models import Import, Source as SourceRow
 from ingestion.prepare import prepare
 from ingestion.processes import call_in_process
 from ingestion.profiles import Profile, load_profile

@@ -47,7 +47,13 @@ def _records(seen: Preview) -> str:
     widths = [max(len(name), *(len(row[at]) for row in rows)) for at, name in enumerate(names)]
     table = [names, ["─" * width for width in widths], *rows]
     return "\n".join(
-        [title, *("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table)]
+        [
+            title,
+            *(
+                "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+                for row in table
+            ),
+        ]
     )
 
 

@@ -68,7 +68,9 @@ def _character(delimiter: str) -> str:
 
 
 def _outcomes(certificate: dict[str, Any]) -> str:
-    rows = [(name, certificate[name]) for name in ("loaded", "unchanged", "skipped", "rejected", "ignored", "unprocessed")]
+    rows = [
+        (name, certificate[name]) for name in ("loaded", "unchanged", "skipped", "rejected", "ignored", "unprocessed")
+    ]
     rows = [(name, number) for name, number in rows if number or name in ("loaded", "rejected")]
     width = max(len(f"{number:,}") for _, number in [*rows, ("", certificate["records"])])
     lines = ["What became of the records"]
@@ -98,7 +100,9 @@ def _facts(certificate: dict[str, Any], *, dry_run: bool) -> str:
         kinds.append(f"  roles   {certificate['roles_granted']:,} granted")
     lines = ["What would be written" if dry_run else "What was written", *kinds]
     disagreements = {kind: certificate.get(f"{kind}_disagreements", 0) for kind in ("user", "item", "order")}
-    told = [plural(number, f"value of {kind}s", f"values of {kind}s") for kind, number in disagreements.items() if number]
+    told = [
+        plural(number, f"value of {kind}s", f"values of {kind}s") for kind, number in disagreements.items() if number
+    ]
     if told:
         lines.append(f"  {', '.join(told)} disagreed with an earlier record, which won")
     return "\n".join(lines)

@@ -146,7 +146,9 @@ def _uncovered(cursor: CursorWrapper, owner: Import) -> list[str]:
     return problems
 
 
-def chunk_expectations(cursor: CursorWrapper, *, import_id: int) -> tuple[list[tuple[int, int]], dict[int, dict[str, Any]]]:
+def chunk_expectations(
+    cursor: CursorWrapper, *, import_id: int
+) -> tuple[list[tuple[int, int]], dict[int, dict[str, Any]]]:
     """
     (first record, number) of every chunk in file order, and each chunk's digests and facts by number.
     """
@@ -181,9 +183,7 @@ def _complete_digests(cursor: CursorWrapper, *, owner: Import) -> None:
             cursor.execute(queries.digest_note, note)
 
 
-def _certificate(
-    cursor: CursorWrapper, *, owner: Import, books: dict[str, Any], problems: list[str]
-) -> dict[str, Any]:
+def _certificate(cursor: CursorWrapper, *, owner: Import, books: dict[str, Any], problems: list[str]) -> dict[str, Any]:
     sources = list(Source.objects.filter(owner=owner).order_by("number"))
     seconds = owner.active_seconds
     certificate: dict[str, Any] = {

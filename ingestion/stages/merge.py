@@ -121,9 +121,7 @@ def sorted_by(frame: pl.DataFrame, *keys: str) -> pl.DataFrame:
     return frame.sort(*keys)
 
 
-def merge_by_copy(
-    cursor: CursorWrapper, *, job: Job, claim: Claim, frame: pl.DataFrame, now: datetime
-) -> Merged:
+def merge_by_copy(cursor: CursorWrapper, *, job: Job, claim: Claim, frame: pl.DataFrame, now: datetime) -> Merged:
     """
     Write orders and lines that do not exist yet.
 
@@ -171,9 +169,7 @@ def merge_by_copy(
     )
 
 
-def merge_by_sets(
-    cursor: CursorWrapper, *, job: Job, claim: Claim, frame: pl.DataFrame, now: datetime
-) -> Merged:
+def merge_by_sets(cursor: CursorWrapper, *, job: Job, claim: Claim, frame: pl.DataFrame, now: datetime) -> Merged:
     """
     Write orders and lines of which some exist. Arguments as for `merge_by_copy`.
 
@@ -256,9 +252,7 @@ def _write(cursor: CursorWrapper, values: dict[str, Any], merged: Merged, *, job
     merged.facts = {name: number for name, number in counts.items() if number}
 
 
-def _account(
-    cursor: CursorWrapper, merged: Merged, *, frame: pl.DataFrame, classes: pl.DataFrame, job: Job
-) -> None:
+def _account(cursor: CursorWrapper, merged: Merged, *, frame: pl.DataFrame, classes: pl.DataFrame, job: Job) -> None:
     """Give each record its outcome."""
     cursor.execute(queries.losers, {"line_base": job.line_base})
     losers = [record for (record,) in cursor.fetchall()]

@@ -10,8 +10,7 @@ from django.db import connection, transaction
 
 from ingestion import states
 from ingestion.errors import SourceDiffersError
-from ingestion.models import Chunk, Import
-from ingestion.models import Source as SourceRow
+from ingestion.models import Chunk, Import, Source as SourceRow
 from ingestion.reader import Dialect, Source, Span, plan
 
 CHUNK_BYTES: Final = 12 << 20

@@ -249,9 +249,7 @@ class Resolver:
         outcome.count("users_inserted", new.height)
 
     def _copy_users(self, cursor: CursorWrapper, *, claim: Claim, new: pl.DataFrame, now: datetime) -> None:
-        blank_is_null = [
-            pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in ("email", "age")
-        ]
+        blank_is_null = [pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in ("email", "age")]
         rows = new.select(
             pl.col("key").alias("id"),
             pl.lit(UNUSABLE_PASSWORD).alias("password"),

@@ -25,9 +25,7 @@ def append_bulk(cursor: CursorWrapper, *, order_ids: Sequence[str], source: str)
     """
     if order_ids:
         payload = Binary(bulk.encode(order_ids))
-        cursor.execute(
-            queries.bulk, {"type": PLACED, "orders": len(order_ids), "payload": payload, "source": source}
-        )
+        cursor.execute(queries.bulk, {"type": PLACED, "orders": len(order_ids), "payload": payload, "source": source})
 
 
 def append_orders(cursor: CursorWrapper, *, orders: Sequence[tuple[str, int]], type: str, source: str) -> None:

@@ -28,7 +28,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("sources", nargs="+", metavar="SOURCE", help="files in order; - is standard input")
         parser.add_argument("--profile", default="sluice", metavar="NAME|FILE", help="built-in profile or TOML file")
-        parser.add_argument("--map", action="append", type=mapping_option, default=[], metavar="FIELD=COLUMN", dest="mapping")
+        parser.add_argument(
+            "--map", action="append", type=mapping_option, default=[], metavar="FIELD=COLUMN", dest="mapping"
+        )
         parser.add_argument("--on-conflict", choices=["skip", "update", "error"], help="orders that exist already")
         parser.add_argument("--workers", type=at_least(1), metavar="N", help="worker processes; default: CPUs")
         parser.add_argument("--max-errors", type=at_least(0), metavar="N", help="stop after N rejected records")
@@ -37,7 +39,9 @@ class Command(BaseCommand):
         parser.add_argument("--force", action="store_true", help="import again even if these bytes were imported")
         parser.add_argument("--rejects", metavar="DIR", help="where failed.csv and errors.csv go")
         parser.add_argument("--parent", type=at_least(1), metavar="ID", help="these are mended rejects of that import")
-        parser.add_argument("--json", action="store_true", help="the certificate on standard output, all else on stderr")
+        parser.add_argument(
+            "--json", action="store_true", help="the certificate on standard output, all else on stderr"
+        )
 
     def handle(self, **options: Any) -> None:
         chosen = IngestOptions(

@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from ingestion.console.failures import reported, say
 from ingestion.console.ingest import at_least, mapping_option
 from ingestion.console.preview import preview_text
-from ingestion.preview import preview
 from ingestion.prepare import open_and_detect
+from ingestion.preview import preview
 from ingestion.profiles import Profile, load_profile
 from ingestion.reader.clean import clean
 
@@ -22,7 +22,7 @@ class Command(BaseCommand):
         "Show how a file is written, which columns were found, and its first records as they would be loaded. "
         "Needs no database. With --clean, write all its records as plain RFC 4180 CSV in UTF-8."
     )
-    requires_system_checks: list[str] = []  # noqa: RUF012 - as Django declares it
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", metavar="FILE")
@@ -32,7 +32,9 @@ class Command(BaseCommand):
         )
         parser.add_argument("--records", type=at_least(0), default=10, metavar="N", help="records to show; 10")
         parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-        parser.add_argument("--clean", metavar="OUT", help="write every record as read to this file; - is standard output")
+        parser.add_argument(
+            "--clean", metavar="OUT", help="write every record as read to this file; - is standard output"
+        )
 
     def handle(self, **options: Any) -> None:
         with reported(), TemporaryDirectory(prefix="sluice-preview-") as directory:

@@ -10,8 +10,7 @@ from ingestion import states
 from ingestion.console.failures import reported
 from ingestion.console.ingest import interruptible
 from ingestion.console.progress import make_display
-from ingestion.models import Import
-from ingestion.models import Source as SourceRow
+from ingestion.models import Import, Source as SourceRow
 from ingestion.reader import ReaderError, Source
 from ingestion.runner import ImportRunner
 from ingestion.selectors import imports_stalled

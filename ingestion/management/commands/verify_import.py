@@ -22,7 +22,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("import_id", nargs="?", type=int, metavar="ID")
         parser.add_argument("--all", action="store_true", help="every import")
-        parser.add_argument("--json", action="store_true", help="one JSON object (with --all: a list) on standard output")
+        parser.add_argument(
+            "--json", action="store_true", help="one JSON object (with --all: a list) on standard output"
+        )
 
     def handle(self, **options: Any) -> None:
         with reported():
@@ -32,7 +34,11 @@ class Command(BaseCommand):
         if options["all"] == (options["import_id"] is not None):
             print("Give the id of an import, or --all.", file=sys.stderr)
             return 2
-        ids = list(Import.objects.order_by("pk").values_list("pk", flat=True)) if options["all"] else [options["import_id"]]
+        ids = (
+            list(Import.objects.order_by("pk").values_list("pk", flat=True))
+            if options["all"]
+            else [options["import_id"]]
+        )
         try:
             verdicts = [import_verify(import_id=import_id) for import_id in ids]
         except ImportNotFoundError as error:

@@ -5,28 +5,30 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Entry',
+            name="Entry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('bulk', 'Bulk'), ('order', 'Order')], max_length=8)),
-                ('type', models.CharField(max_length=64)),
-                ('key', models.CharField(blank=True, max_length=128)),
-                ('version', models.PositiveIntegerField(null=True)),
-                ('orders', models.PositiveIntegerField(default=1)),
-                ('payload', models.BinaryField(default=b'')),
-                ('source', models.CharField(blank=True, max_length=64)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(choices=[("bulk", "Bulk"), ("order", "Order")], max_length=8)),
+                ("type", models.CharField(max_length=64)),
+                ("key", models.CharField(blank=True, max_length=128)),
+                ("version", models.PositiveIntegerField(null=True)),
+                ("orders", models.PositiveIntegerField(default=1)),
+                ("payload", models.BinaryField(default=b"")),
+                ("source", models.CharField(blank=True, max_length=64)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('kind__in', ['bulk', 'order'])), name='outbox_entry_kind_known')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__in", ["bulk", "order"])), name="outbox_entry_kind_known"
+                    )
+                ],
             },
         ),
     ]
