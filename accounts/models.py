@@ -1,13 +1,13 @@
 """Users, roles and regions."""
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import Permission
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Now
 
 from config.kernel.fields import TextKeyField, text_key_check
 
@@ -57,10 +57,14 @@ class User(AbstractBaseUser):
     version = models.PositiveIntegerField(default=1)
     import_id = models.BigIntegerField(null=True, blank=True, editable=False)
     import_chunk = models.IntegerField(null=True, blank=True, editable=False)
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
-    roles = models.ManyToManyField("Role", through="RoleMembership", related_name="users")
-    regions = models.ManyToManyField("Region", related_name="managers", blank=True)
+    created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
+    updated_at = models.DateTimeField(auto_now=True, db_default=Now())
+    roles: "models.ManyToManyField[Role, RoleMembership]" = models.ManyToManyField(
+        "Role", through="RoleMembership", related_name="users"
+    )
+    regions: "models.ManyToManyField[Region, Any]" = models.ManyToManyField(
+        "Region", related_name="managers", blank=True
+    )
 
     objects: ClassVar[UserManager] = UserManager()
 

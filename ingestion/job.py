@@ -1,7 +1,8 @@
 """What a worker is told about the import it works for, and about the chunk it holds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from ingestion.profiles import Profile
 
@@ -58,3 +59,9 @@ class Claim:
     attempts: int
     resolved: bool
     resolution: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def unheld(cls, row: Sequence[Any]) -> Self:
+        """A chunk to read again without holding it; `row` has the fields up to `quoting`."""
+        values = (*row, 0, 0, True)
+        return cls(*values)

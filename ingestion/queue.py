@@ -48,14 +48,15 @@ def chunk_claim(*, job: Job, worker: str, all_resolved: bool = False) -> Claim |
     if row is None:
         return None
     resolution = row[14] if isinstance(row[14], dict) else json.loads(row[14])
-    return Claim(*row[:14], resolution=resolution)
+    values = (*row[:14], resolution)
+    return Claim(*values)
 
 
 def chunk_heartbeat(*, claim: Claim) -> bool:
     """Extend the lease; False when the chunk is no longer ours."""
     with connection.cursor() as cursor:
         cursor.execute(queries.chunk_heartbeat, {"id": claim.id, "token": claim.token, "lease_seconds": LEASE_SECONDS})
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount == 1)
 
 
 def chunk_release(*, claim: Claim, last_error: str = "", forgiven: bool = False) -> None:

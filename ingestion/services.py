@@ -232,7 +232,8 @@ def may_set_replica_role() -> bool:
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT rolsuper OR (current_setting('server_version_num')::int >= 150000"
-            " AND has_parameter_privilege('session_replication_role', 'SET')) FROM pg_roles WHERE rolname = current_user"
+            "SELECT rolsuper OR (current_setting('server_version_num')::int >= 150000 "
+            "AND has_parameter_privilege('session_replication_role', 'SET')) "
+            "FROM pg_roles WHERE rolname = current_user"
         )
         return bool(cursor.fetchone()[0])

@@ -144,11 +144,11 @@ def _recheck(cursor: CursorWrapper, owner: Import, suspects: list[int], verdict:
                     ]
                 verdict.problems += told
             except SourceGoneError as error:
-                told = f"Chunks {', '.join(map(str, suspects[:10]))} do not have the rows they were merged with"
+                missing = f"Chunks {', '.join(map(str, suspects[:10]))} do not have the rows they were merged with"
                 if verdict.changed_since:
-                    verdict.notes.append(f"{told}; later changes may be why. Only a count was possible: {error}")
+                    verdict.notes.append(f"{missing}; later changes may be why. Only a count was possible: {error}")
                 else:
-                    verdict.problems.append(f"{told}, and no later change explains it. Which rows: unknown, {error}")
+                    verdict.problems.append(f"{missing}, and no later change explains it. Which rows: unknown, {error}")
                 return False
     return True
 

@@ -174,6 +174,11 @@ class ChunkWorker:
         self._heartbeat = heartbeat
         self._resolver = Resolver(job=job, budget_bytes=KNOWN_BUDGET_BYTES)
         self._collided = False
+        ids, profile = job.profile.ids, job.profile
+        own_texts = (*profile.templates.values(), *profile.defaults.values())
+        self._escapes_of_profile = any(
+            "\\" in text for text in (*own_texts, ids.order_prefix, ids.user_prefix, ids.item_prefix)
+        )
 
     def run(self) -> None:
         """Work until every planned chunk is finished, the import stops, or `stop` says so."""
@@ -343,7 +348,7 @@ class ChunkWorker:
                 {"import_id": claim.import_id, "number": claim.number, "source": claim.source},
             )
             row = cursor.fetchone()
-        return None if row is None else Claim(*row, token=0, attempts=0, resolved=True)
+        return None if row is None else Claim.unheld(row)
 
     def _reject_repeated_lines(self, work: Work) -> None:
         """Once it is settled which records are accepted: only an accepted one makes a later one a repetition."""
@@ -468,7 +473,9 @@ class ChunkWorker:
             # Those that are left are to be skipped.
             repeated = set(repeated_lines(frame, job=job))
             frame = without_ordinals(frame, repeated)
-            merged: Merged = merge(cursor, job=job, claim=claim, frame=frame, now=self._now())
+            merged: Merged = merge(
+                cursor, job=job, claim=claim, frame=frame, now=self._now(), escape_free=self._escape_free(work)
+            )
             errors = work.errors + errors + merged.errors
             rejected = rejects_write(cursor, claim=claim, batch=work.batch, errors=errors)
             counted = self._write_disagreements(cursor, work, resolution, merged)
@@ -486,6 +493,10 @@ class ChunkWorker:
             self._demote(cursor, merged.demoted)
             self._hold_import(cursor)
         return merged
+
+    def _escape_free(self, work: Work) -> bool:
+        """Whether no value of the chunk can have a character that COPY escapes; looking at the bytes is cheap."""
+        return not self._escapes_of_profile and not work.batch.controls and b"\\" not in work.batch.data
 
     def _same_users(self, cursor: CursorWrapper, work: Work, resolution: Resolution) -> dict[str, int]:
         """Hold the gate; if users were deleted since the resolve, make those of this chunk again, and count them."""
@@ -547,10 +558,10 @@ class ChunkWorker:
         for record in records:
             cursor.execute(merge_sql.chunk_of_record, {"import_id": self._job.import_id, "record": record})
             columns = cursor.fetchone()
-            other = Claim(columns[0], self._job.import_id, *columns[1:], token=0, attempts=0, resolved=True)
+            other = Claim.unheld((columns[0], self._job.import_id, *columns[1:]))
             skip = self._job.profile.rules.duplicates == "skip"
             cursor.execute(merge_sql.chunk_demote, {"id": other.id, "outcome": "skipped" if skip else "rejected"})
-            numbers = {"import_id": self._job.import_id, "kind": "lines", "numbers": [other.number]}
+            numbers: dict[str, Any] = {"import_id": self._job.import_id, "kind": "lines", "numbers": [other.number]}
             cursor.execute(merge_sql.digests_clear, numbers)
             if not skip:
                 batch = self._batch(other, self._sources[other.source])

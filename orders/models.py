@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
+from django.db.models.functions import Now
 
 from accounts.models import User
 from config.kernel.fields import TextKeyField, text_key_check
@@ -19,8 +20,8 @@ class Item(models.Model):
     retired_at = models.DateTimeField(null=True, blank=True)
     import_id = models.BigIntegerField(null=True, blank=True, editable=False)
     import_chunk = models.IntegerField(null=True, blank=True, editable=False)
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
+    created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
+    updated_at = models.DateTimeField(auto_now=True, db_default=Now())
 
     class Meta:
         constraints: ClassVar = [text_key_check("sku", name="orders_item_sku_valid")]
@@ -50,8 +51,8 @@ class Order(models.Model):
     import_chunk = models.IntegerField(null=True, blank=True, editable=False)
     import_record = models.BigIntegerField(null=True, blank=True, editable=False)
     attributes = models.JSONField(null=True, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
+    created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
+    updated_at = models.DateTimeField(auto_now=True, db_default=Now())
 
     class Meta:
         constraints: ClassVar = [
@@ -70,7 +71,7 @@ class Order(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.id
+        return str(self.id)
 
 
 class OrderLine(models.Model):

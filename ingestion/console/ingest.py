@@ -12,8 +12,9 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django.conf import settings
 
@@ -183,7 +184,8 @@ class _Ingest:
         path = spool / f"stdin-{uuid.uuid4().hex}"
         self._spooled.append(path)
         with path.open("wb") as out:
-            while block := sys.stdin.buffer.read1(1 << 20):
+            stdin = cast(BufferedReader, sys.stdin.buffer)
+            while block := stdin.read1(1 << 20):
                 out.write(block)
                 if self._interrupted():
                     raise UsageError("Interrupted before standard input had ended; nothing was imported.")
@@ -212,8 +214,8 @@ class _Ingest:
         if not may_set_replica_role():
             say(GRANT.format(role=settings.DATABASES["default"].get("USER") or "CURRENT_USER"))
         say(f"Import {owner.pk}: {'starting' if created else 'going on where it stopped'}")
-        sizes = [source.descriptor.get("size") for source in prepared]
-        display = make_display(total_bytes=sum(sizes) if all(sizes) else None)
+        known = [size for source in prepared if (size := source.descriptor.get("size"))]
+        display = make_display(total_bytes=sum(known) if len(known) == len(prepared) else None)
         runner = ImportRunner(
             import_id=owner.pk,
             workers=self._options.workers or len(os.sched_getaffinity(0)),

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from typing import Final, Protocol, TextIO
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -117,7 +117,7 @@ class LiveDisplay:
     def show(self, progress: Progress) -> None:
         self._rate.add(progress)
         total = progress.bytes_total or self._total
-        parts = [
+        parts: list[RenderableType] = [
             ProgressBar(total=total or 1, completed=progress.bytes_done, width=60),
             Text(_line(progress, self._total, self._rate)),
         ]

@@ -179,7 +179,7 @@ def _complete_digests(cursor: CursorWrapper, *, owner: Import) -> None:
         # A row changed by somebody while the import still ran: that chunk cannot be vouched for.
         for number in sorted(missing[kind] - set(found.changed)):
             digest = found.digests.get(number, EMPTY_DIGEST)
-            note = {"import_id": owner.pk, "kind": kind, "number": number, "digest": digest}
+            note: dict[str, Any] = {"import_id": owner.pk, "kind": kind, "number": number, "digest": digest}
             cursor.execute(queries.digest_note, note)
 
 

@@ -1,4 +1,4 @@
-"""Plan: one sequential pass over a source finds record-safe chunks and the SHA-256; chunks start as they are planned."""
+"""Plan: one sequential pass over a source finds record-safe chunks and its SHA-256; chunks start as they are found."""
 
 import hashlib
 import time

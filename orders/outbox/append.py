@@ -1,7 +1,7 @@
 """Appending to the outbox, inside the transaction of the change that it tells of."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from django.db.backends.utils import CursorWrapper
 from psycopg2 import Binary
@@ -24,7 +24,7 @@ def append_bulk(cursor: CursorWrapper, *, order_ids: Sequence[str], source: str)
         source: who placed them, for people ("import:12/3").
     """
     if order_ids:
-        payload = Binary(bulk.encode(order_ids))
+        payload: Any = Binary(bulk.encode(order_ids))
         cursor.execute(queries.bulk, {"type": PLACED, "orders": len(order_ids), "payload": payload, "source": source})
 
 
