@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import polars as pl
@@ -15,9 +15,14 @@ NULL: Final = "\\N"
 ESCAPES: Final = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
 
 
-def escaped(frame: pl.DataFrame) -> pl.DataFrame:
-    """Escape the text columns that need it; most do not, and looking is cheap."""
-    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
+def escaped(frame: pl.DataFrame, *, plain: Collection[str] = ()) -> pl.DataFrame:
+    """
+    Escape the text columns that need it; most do not.
+
+    Args:
+        plain: columns known to need no escaping, which saves looking.
+    """
+    texts = [name for name, kind in frame.schema.items() if kind == pl.String and name not in plain]
     if not texts:
         return frame
     suspicious = frame.select(pl.col(texts).str.contains(r"[\\\t\n\r]").any()).row(0)
@@ -31,9 +36,15 @@ def escaped(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(replaced) if replaced else frame
 
 
-def copy_text(frame: pl.DataFrame) -> bytes:
+def copy_text(
+    frame: pl.DataFrame, *, constants: Mapping[str, int | str | None] | None = None, plain: Collection[str] = ()
+) -> bytes:
     """
     COPY text of a frame, one row a line.
+
+    Args:
+        constants: values that every row has; they follow the frame's columns and need no escaping.
+        plain: see `escaped`.
 
     Timestamps are written as PostgreSQL would print them in UTC (`2025-01-31 08:00:00+00`), so that the same rows
     read back with `COPY … TO` give the same bytes.
@@ -41,8 +52,13 @@ def copy_text(frame: pl.DataFrame) -> bytes:
     stamps = [name for name, kind in frame.schema.items() if isinstance(kind, pl.Datetime)]
     if stamps:
         frame = frame.with_columns(_stamp_text(frame, name) for name in stamps)
+    frame = escaped(frame, plain=plain)
+    if constants:
+        # One column for all of them: each column costs as much as its text.
+        tail = "\t".join(NULL if value is None else str(value) for value in constants.values())
+        frame = frame.with_columns(pl.lit(tail).alias("\0constants"))
     out = io.BytesIO()
-    escaped(frame).write_csv(out, separator="\t", include_header=False, quote_style="never", null_value=NULL)
+    frame.write_csv(out, separator="\t", include_header=False, quote_style="never", null_value=NULL)
     return out.getvalue()
 
 
@@ -73,11 +89,26 @@ def copy_in(cursor: CursorWrapper, *, table: str, columns: Sequence[str], text: 
         cursor.cursor.copy_expert(statement, io.BytesIO(text), size=COPY_BUFFER_BYTES)
 
 
-def copy_frame(cursor: CursorWrapper, *, table: str, frame: pl.DataFrame) -> bytes:
-    """COPY a frame into the table's columns of the same names; returns the text that was sent."""
-    text = copy_text(frame)
+def copy_frame(
+    cursor: CursorWrapper,
+    *,
+    table: str,
+    frame: pl.DataFrame,
+    constants: Mapping[str, int | str | None] | None = None,
+    plain: Collection[str] = (),
+) -> bytes:
+    """
+    COPY a frame into the table's columns of the same names.
+
+    Args:
+        constants: column → value that every row has.
+        plain: columns known to need no escaping.
+    Returns:
+        the text that was sent.
+    """
+    text = copy_text(frame, constants=constants, plain=plain)
     if frame.height:
-        copy_in(cursor, table=table, columns=frame.columns, text=text)
+        copy_in(cursor, table=table, columns=[*frame.columns, *(constants or {})], text=text)
     return text
 
 

@@ -59,12 +59,14 @@ class KnownKeys:
         """
         known = np.zeros(len(first), dtype=bool)
         attributes = np.zeros(len(first), dtype=np.uint64)
+        order = np.argsort(first)  # neighbours are found in the same cache lines
+        wanted, wanted_second = first[order], second[order]
         for run_first, run_second, run_attributes in self._runs:
-            at = np.searchsorted(run_first, first)
+            at = np.searchsorted(run_first, wanted)
             at[at == len(run_first)] = 0
-            hit = (run_first[at] == first) & (run_second[at] == second)
-            known |= hit
-            attributes[hit] = run_attributes[at[hit]]
+            hit = (run_first[at] == wanted) & (run_second[at] == wanted_second)
+            known[order[hit]] = True
+            attributes[order[hit]] = run_attributes[at[hit]]
         return known, attributes
 
     def add(self, first: U64, second: U64, attributes: U64) -> None:

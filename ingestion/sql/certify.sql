@@ -58,8 +58,8 @@ FROM ingestion_chunk WHERE import_id <> %(import_id)s AND displaced ? %(import_i
 -- name: order_rows
 -- Every order of an import by chunk and key: chunk, whether somebody changed it since, and the text that its digest is
 -- made of. Sorted by Postgres, which spills to disk, so that the reader needs no memory.
-SELECT import_chunk, (version <> import_version)::int, id, user_id, status, ordered_at, country, currency, version,
-       import_version, import_id, import_chunk, import_record, attributes, created_at, updated_at
+SELECT import_chunk, (version <> import_version)::int, id, user_id, status, ordered_at, country, currency,
+       import_record, attributes, version, import_version, import_id, import_chunk
 FROM orders_order WHERE import_id = %(import_id)s ORDER BY import_chunk, id COLLATE "C";
 
 -- name: line_rows

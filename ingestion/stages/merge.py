@@ -7,6 +7,7 @@ on its own: so the outcome does not depend on which chunk came first.
 """
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -25,6 +26,7 @@ from orders.outbox.append import AMENDED, append_bulk, append_orders
 queries = load_queries("ingestion", "merge")
 
 REACHABLE: Final = json.dumps({state: sorted(targets) for state, targets in order_states.REACHABLE.items()})
+PLAIN_COLUMNS: Final = ("id", "user_id", "status", "country", "currency", "order_id", "item_id")
 OUTCOME_OF_CLASS: Final = {
     "new": "loaded",
     "spanning": "loaded",
@@ -121,17 +123,34 @@ def sorted_by(frame: pl.DataFrame, *keys: str) -> pl.DataFrame:
     return frame.sort(*keys)
 
 
-def merge_by_copy(cursor: CursorWrapper, *, job: Job, claim: Claim, frame: pl.DataFrame, now: datetime) -> Merged:
+def _copy(
+    cursor: CursorWrapper,
+    table: str,
+    frame: pl.DataFrame,
+    optional: str,
+    constants: dict[str, int | str | None],
+    plain: Collection[str],
+) -> bytes:
+    """COPY a frame whose column `optional` is often null throughout, and then is sent as a constant."""
+    if frame.get_column(optional).null_count() == frame.height:
+        frame, constants = frame.drop(optional), {optional: None, **constants}
+    return copy_frame(cursor, table=table, frame=frame, constants=constants, plain=plain)
+
+
+def merge_by_copy(
+    cursor: CursorWrapper, *, job: Job, claim: Claim, frame: pl.DataFrame, now: datetime, escape_free: bool = False
+) -> Merged:
     """
     Write orders and lines that do not exist yet.
 
     Args:
         cursor: in a transaction that holds the integrity gate; foreign-key triggers may be off in it.
         frame: valid and resolved records with the column `record` (number in the import).
+        now: not used here: the rows get the time of the transaction by default.
+        escape_free: no value has a character that COPY escapes (attributes aside).
     Raises:
         OrdersCollideError: some order exists; the caller rolls back.
     """
-    stamp = now.strftime("%Y-%m-%d %H:%M:%S.%f").rstrip("0").rstrip(".") + "+00"
     headers = order_headers(frame)
     orders = sorted_by(headers, "id").select(
         "id",
@@ -140,24 +159,18 @@ def merge_by_copy(cursor: CursorWrapper, *, job: Job, claim: Claim, frame: pl.Da
         "ordered_at",
         pl.col("country").fill_null(""),
         pl.col("currency").fill_null(""),
-        pl.lit(1).alias("version"),
-        pl.lit(1).alias("import_version"),
-        pl.lit(job.import_id).alias("import_id"),
-        pl.lit(claim.number).alias("import_chunk"),
         pl.col("first_record").alias("import_record"),
         "attributes",
-        pl.lit(stamp).alias("created_at"),
-        pl.lit(stamp).alias("updated_at"),
     )
-    lines = sorted_by(order_lines(frame, job=job), "order_id", "line_no").with_columns(
-        pl.lit(job.import_id).alias("import_id")
-    )
+    lineage = {"version": 1, "import_version": 1, "import_id": job.import_id, "import_chunk": claim.number}
+    lines = sorted_by(order_lines(frame, job=job), "order_id", "line_no")
+    plain = PLAIN_COLUMNS if escape_free else ()
     try:
         with transaction.atomic():
-            order_text = copy_frame(cursor, table="orders_order", frame=orders)
+            order_text = _copy(cursor, "orders_order", orders, "attributes", lineage, plain)
     except IntegrityError as error:
         raise OrdersCollideError from error
-    line_text = copy_frame(cursor, table="orders_orderline", frame=lines)
+    line_text = _copy(cursor, "orders_orderline", lines, "record", {"import_id": job.import_id}, plain)
     append_bulk(cursor, order_ids=headers.get_column("id").to_list(), source=f"import:{job.import_id}/{claim.number}")
     digests = {"lines": sha256(line_text)}
     if headers.get_column("attributes").null_count() == headers.height:
@@ -169,7 +182,9 @@ def merge_by_copy(cursor: CursorWrapper, *, job: Job, claim: Claim, frame: pl.Da
     )
 
 
-def merge_by_sets(cursor: CursorWrapper, *, job: Job, claim: Claim, frame: pl.DataFrame, now: datetime) -> Merged:
+def merge_by_sets(
+    cursor: CursorWrapper, *, job: Job, claim: Claim, frame: pl.DataFrame, now: datetime, escape_free: bool = False
+) -> Merged:
     """
     Write orders and lines of which some exist. Arguments as for `merge_by_copy`.
 

@@ -24,7 +24,14 @@ queries = load_queries("ingestion", "resolve")
 
 USER_FIELDS: Final = {"user_email": "email", "user_name": "name", "user_age": "age", "user_country": "country"}
 ITEM_FIELDS: Final = {"item_name": "name"}
-UNUSABLE_PASSWORD: Final = "!"  # noqa: S105 - Django's mark of an account that nobody can log in to
+# "!" is Django's mark of a password that nobody can log in with.
+NEVER_LOGGED_IN: Final[dict[str, int | str | None]] = {
+    "password": "!",
+    "is_active": "t",
+    "is_staff": "f",
+    "is_superuser": "f",
+    "version": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -180,16 +187,16 @@ class Resolver:
             self._update_items(cursor, claim=claim, candidates=candidates, found=found, now=now, outcome=outcome)
         if not new.height:
             return
-        rows = new.select(pl.col("key").alias("sku"), "name", *_lineage(claim, now)).sort("sku")
+        rows = new.select(pl.col("key").alias("sku"), "name").sort("sku")
         try:
             with transaction.atomic():
-                copy_frame(cursor, table="orders_item", frame=rows)
+                copy_frame(cursor, table="orders_item", frame=rows, constants=_lineage(claim))
         except IntegrityError:
             # Somebody outside this import made one of them since we looked.
             self._known["item"].clear()
             new, _ = self._missing(cursor, entity=ITEMS, candidates=candidates, outcome=outcome)
             rows = rows.join(new.select(pl.col("key").alias("sku")), on="sku", how="semi", maintain_order="left")
-            copy_frame(cursor, table="orders_item", frame=rows)
+            copy_frame(cursor, table="orders_item", frame=rows, constants=_lineage(claim))
         self._remember(ITEMS, new.select("key", "name"))
         outcome.count("items_inserted", rows.height)
 
@@ -250,19 +257,9 @@ class Resolver:
 
     def _copy_users(self, cursor: CursorWrapper, *, claim: Claim, new: pl.DataFrame, now: datetime) -> None:
         blank_is_null = [pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in ("email", "age")]
-        rows = new.select(
-            pl.col("key").alias("id"),
-            pl.lit(UNUSABLE_PASSWORD).alias("password"),
-            *blank_is_null,
-            "name",
-            "country",
-            pl.lit("t").alias("is_active"),
-            pl.lit("f").alias("is_staff"),
-            pl.lit("f").alias("is_superuser"),
-            pl.lit(1).alias("version"),
-            *_lineage(claim, now),
-        )
-        copy_frame(cursor, table="accounts_user", frame=rows.sort("id"))
+        rows = new.select(pl.col("key").alias("id"), *blank_is_null, "name", "country")
+        constants = {**NEVER_LOGGED_IN, **_lineage(claim)}
+        copy_frame(cursor, table="accounts_user", frame=rows.sort("id"), constants=constants)
 
     def _without_email_conflicts(
         self, cursor: CursorWrapper, *, frame: pl.DataFrame, new: pl.DataFrame, outcome: Resolution
@@ -462,14 +459,9 @@ def _protected(ordinal: int, *, column_name: str, user_id: str) -> FieldError:
     return FieldError(ordinal, None, column_name, "protected_user", message, None)
 
 
-def _lineage(claim: Claim, now: datetime) -> list[pl.Expr]:
-    stamp = now.strftime("%Y-%m-%d %H:%M:%S.%f+00")
-    return [
-        pl.lit(claim.import_id).alias("import_id"),
-        pl.lit(claim.number).alias("import_chunk"),
-        pl.lit(stamp).alias("created_at"),
-        pl.lit(stamp).alias("updated_at"),
-    ]
+def _lineage(claim: Claim) -> dict[str, int | str | None]:
+    """Constants of the rows a chunk makes."""
+    return {"import_id": claim.import_id, "import_chunk": claim.number}
 
 
 def users_missing(cursor: CursorWrapper, *, frame: pl.DataFrame) -> bool:

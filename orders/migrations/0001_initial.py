@@ -2,6 +2,7 @@
 
 import django.contrib.postgres.indexes
 import django.db.models.deletion
+import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
@@ -30,8 +31,8 @@ class Migration(migrations.Migration):
                 ("retired_at", models.DateTimeField(blank=True, null=True)),
                 ("import_id", models.BigIntegerField(blank=True, editable=False, null=True)),
                 ("import_chunk", models.IntegerField(blank=True, editable=False, null=True)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True, db_default=django.db.models.functions.datetime.Now())),
+                ("updated_at", models.DateTimeField(auto_now=True, db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
                 "constraints": [
@@ -81,8 +82,8 @@ class Migration(migrations.Migration):
                 ("import_chunk", models.IntegerField(blank=True, editable=False, null=True)),
                 ("import_record", models.BigIntegerField(blank=True, editable=False, null=True)),
                 ("attributes", models.JSONField(blank=True, null=True)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True, db_default=django.db.models.functions.datetime.Now())),
+                ("updated_at", models.DateTimeField(auto_now=True, db_default=django.db.models.functions.datetime.Now())),
                 (
                     "user",
                     models.ForeignKey(
