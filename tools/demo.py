@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -150,7 +151,8 @@ def make_file(demo: Demo) -> None:
     planted = json.loads(demo.manifest.read_text())["planted"]
     kinds = sorted({record["kind"].replace("_", " ") for record in planted})
     say(made.stdout.strip())
-    say(f"{len(planted):,} records of it are out of the ordinary on purpose: {', '.join(kinds)}.")
+    text = f"{len(planted):,} of its records are out of the ordinary on purpose: {', '.join(kinds)}."
+    say(textwrap.fill(text, width=100))
 
 
 def load(demo: Demo) -> tuple[str, int]:
