@@ -7,7 +7,7 @@ on its own: so the outcome does not depend on which chunk came first.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -128,7 +128,7 @@ def _copy(
     table: str,
     frame: pl.DataFrame,
     optional: str,
-    constants: dict[str, int | str | None],
+    constants: Mapping[str, int | str | None],
     plain: Collection[str],
 ) -> bytes:
     """COPY a frame whose column `optional` is often null throughout, and then is sent as a constant."""
