@@ -70,8 +70,14 @@ class Migration(migrations.Migration):
                 ("version", models.PositiveIntegerField(default=1)),
                 ("import_id", models.BigIntegerField(blank=True, editable=False, null=True)),
                 ("import_chunk", models.IntegerField(blank=True, editable=False, null=True)),
-                ("created_at", models.DateTimeField(auto_now_add=True, db_default=django.db.models.functions.datetime.Now())),
-                ("updated_at", models.DateTimeField(auto_now=True, db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "created_at",
+                    models.DateTimeField(auto_now_add=True, db_default=django.db.models.functions.datetime.Now()),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(auto_now=True, db_default=django.db.models.functions.datetime.Now()),
+                ),
                 ("regions", models.ManyToManyField(blank=True, related_name="managers", to="accounts.region")),
             ],
         ),

@@ -31,8 +31,14 @@ class Migration(migrations.Migration):
                 ("retired_at", models.DateTimeField(blank=True, null=True)),
                 ("import_id", models.BigIntegerField(blank=True, editable=False, null=True)),
                 ("import_chunk", models.IntegerField(blank=True, editable=False, null=True)),
-                ("created_at", models.DateTimeField(auto_now_add=True, db_default=django.db.models.functions.datetime.Now())),
-                ("updated_at", models.DateTimeField(auto_now=True, db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "created_at",
+                    models.DateTimeField(auto_now_add=True, db_default=django.db.models.functions.datetime.Now()),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(auto_now=True, db_default=django.db.models.functions.datetime.Now()),
+                ),
             ],
             options={
                 "constraints": [
@@ -82,8 +88,14 @@ class Migration(migrations.Migration):
                 ("import_chunk", models.IntegerField(blank=True, editable=False, null=True)),
                 ("import_record", models.BigIntegerField(blank=True, editable=False, null=True)),
                 ("attributes", models.JSONField(blank=True, null=True)),
-                ("created_at", models.DateTimeField(auto_now_add=True, db_default=django.db.models.functions.datetime.Now())),
-                ("updated_at", models.DateTimeField(auto_now=True, db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "created_at",
+                    models.DateTimeField(auto_now_add=True, db_default=django.db.models.functions.datetime.Now()),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(auto_now=True, db_default=django.db.models.functions.datetime.Now()),
+                ),
                 (
                     "user",
                     models.ForeignKey(
