@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -53,7 +54,7 @@ def counts_of(certificate: dict[str, Any]) -> dict[str, Any]:
 
 def query(connect: Callable[[], Any], statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
     """Rows of a query."""
-    with connect().cursor() as cursor:
+    with contextlib.closing(connect()) as server, server.cursor() as cursor:
         cursor.execute(statement, parameters or None)
         found: list[tuple[Any, ...]] = cursor.fetchall()
         return found
@@ -61,7 +62,7 @@ def query(connect: Callable[[], Any], statement: str, *parameters: Any) -> list[
 
 def execute(connect: Callable[[], Any], statement: str, *parameters: Any) -> None:
     """A statement without an answer."""
-    with connect().cursor() as cursor:
+    with contextlib.closing(connect()) as server, server.cursor() as cursor:
         cursor.execute(statement, parameters or None)
 
 
