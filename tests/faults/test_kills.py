@@ -211,7 +211,14 @@ def test_worker_frozen_past_its_lease_changes_nothing(
     """It wakes up while somebody else has its chunk, or has merged it already."""
     path = tmp_path / "messy.csv"
     messy_file(path, records=60_000, seed=8)
-    command = [sys.executable, "-c", WITH_SHORT_LEASES.format(checkout=str(CHECKOUT)), "ingest_csv", str(path), "--json"]
+    command = [
+        sys.executable,
+        "-c",
+        WITH_SHORT_LEASES.format(checkout=str(CHECKOUT)),
+        "ingest_csv",
+        str(path),
+        "--json",
+    ]
     process = subprocess.Popen(
         [*command, "--workers", "2", "--rejects", str(tmp_path)],
         cwd=tmp_path, env=manage.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

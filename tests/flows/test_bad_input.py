@@ -67,7 +67,9 @@ def test_input_that_cannot_be_loaded(manage: Manage, connect: Callable[[], Any],
             wrong[name] = (done.returncode, done.stderr[-600:])
     assert wrong == {}
     assert query(connect, "SELECT count(*) FROM orders_order") == [(0,)]
-    unbalanced = "SELECT id FROM ingestion_import WHERE state LIKE 'completed%' AND NOT (certificate ->> 'balanced')::boolean"
+    unbalanced = (
+        "SELECT id FROM ingestion_import WHERE state LIKE 'completed%' AND NOT (certificate ->> 'balanced')::boolean"
+    )
     assert query(connect, unbalanced) == []
 
 

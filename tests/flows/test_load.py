@@ -107,9 +107,7 @@ def test_packed_files_and_standard_input(manage: Manage, connect: Connect, order
     assert spooled == []
 
 
-def test_interrupted_import_goes_on_with_the_same_command(
-    manage: Manage, connect: Connect, tmp_path: Path
-) -> None:
+def test_interrupted_import_goes_on_with_the_same_command(manage: Manage, connect: Connect, tmp_path: Path) -> None:
     path = tmp_path / "long.csv"
     manage("make_sample_csv", str(path), "--rows", "120000", "--seed", "3")
     process = manage.start("ingest_csv", str(path), "--workers", "1", "--json")

@@ -40,7 +40,9 @@ def cut(content: bytes, directory: Path) -> list[Path]:
     inside = [number for number in range(1, len(records)) if invoices[number] == invoices[number - 1]]
     between = [number for number in range(1, len(records)) if invoices[number] != invoices[number - 1]]
     wanted = [len(records) * part // 7 for part in range(1, 7)]
-    cuts = [min(inside if number < 3 else between, key=lambda at, w=want: abs(at - w)) for number, want in enumerate(wanted)]  # type: ignore[misc]
+    cuts = [
+        min(inside if number < 3 else between, key=lambda at, w=want: abs(at - w)) for number, want in enumerate(wanted)
+    ]  # type: ignore[misc]
     paths = []
     for number, (first, last) in enumerate(zip([0, *cuts], [*cuts, len(records)], strict=True)):
         paths.append(directory / f"piece-{number}.csv")

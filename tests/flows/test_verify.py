@@ -14,7 +14,9 @@ Connect = Callable[[], Any]
 HEADER = ("order_id", "user_id", "sku", "quantity", "unit_price", "country", "ordered_at")
 
 
-def load(manage: Manage, path: Path, *, quantity: int = 1, orders: range = range(20), options: tuple[str, ...] = ()) -> None:
+def load(
+    manage: Manage, path: Path, *, quantity: int = 1, orders: range = range(20), options: tuple[str, ...] = ()
+) -> None:
     rows: list[tuple[object, ...]] = [
         (f"o{number}", f"u{number % 5}", f"i{line}", quantity, "2.50", "CH", "2025-01-31T08:00:00Z")
         for number in orders

@@ -105,7 +105,12 @@ class Driver:
         self.paths = [self._write(content) for content in contents]
         prepared = prepare([str(path) for path in self.paths], profile=profile, spool_directory=self.directory)
         owner, _ = import_find_or_create(
-            sources=prepared, profile=profile, parent_id=parent_id, force=True, now=utc_now(), created_by_id=created_by_id
+            sources=prepared,
+            profile=profile,
+            parent_id=parent_id,
+            force=True,
+            now=utc_now(),
+            created_by_id=created_by_id,
         )
         import_start(import_id=owner.pk, now=utc_now())
         owner.refresh_from_db()

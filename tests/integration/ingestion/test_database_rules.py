@@ -17,7 +17,14 @@ PACKAGES = {
     "ingestion": ("queue", "resolve", "merge", "certify", "progress", "recheck", "dryrun"),
     "orders.outbox": ("append",),
 }
-LOADED = ("accounts_user", "orders_item", "orders_order", "orders_orderline", "accounts_rolemembership", "ingestion_reject")
+LOADED = (
+    "accounts_user",
+    "orders_item",
+    "orders_order",
+    "orders_orderline",
+    "accounts_rolemembership",
+    "ingestion_reject",
+)
 INDEXES = {
     "accounts_user": {
         "accounts_user_pkey": "UNIQUE USING btree (id)",

@@ -90,13 +90,20 @@ def test_users_that_swap_emails_between_chunks(driver: Driver) -> None:
     """The later chunk says that b has a's e-mail and a has b's: what the earlier records said stays."""
     header = ("order_id", "user_id", "sku", "quantity", "user_email")
     first = [("o1", "a", "i", 1, "a@example.com"), ("o2", "b", "i", 1, "b@example.com")]
-    swapped = [("o3", "b", "i", 1, "a@example.com"), ("o4", "a", "i", 1, "b@example.com"), ("o5", "c", "i", 1, "b@example.com")]
+    swapped = [
+        ("o3", "b", "i", 1, "a@example.com"),
+        ("o4", "a", "i", 1, "b@example.com"),
+        ("o5", "c", "i", 1, "b@example.com"),
+    ]
     for seed in range(6):
         empty_tables()
         certificate = driver.load(
             csv_bytes(first + swapped, header), schedule=Schedule(seed=seed, workers=3, target_bytes=20)
         )
-        assert rows("SELECT id, email FROM accounts_user ORDER BY id") == [("a", "a@example.com"), ("b", "b@example.com")]
+        assert rows("SELECT id, email FROM accounts_user ORDER BY id") == [
+            ("a", "a@example.com"),
+            ("b", "b@example.com"),
+        ]
         assert certificate["errors"] == {"duplicate_email": 1}
         assert certificate["loaded"] == 4
 
@@ -108,7 +115,9 @@ def test_order_of_interleaved_records_has_the_first_ones_header(driver: Driver) 
     for seed in range(5):
         empty_tables()
         driver.load(csv_bytes(records, header), schedule=Schedule(seed=seed, workers=4, target_bytes=40))
-        chunks = [(first - 1, first - 1 + count) for first, count in Chunk.objects.values_list("first_record", "records")]
+        chunks = [
+            (first - 1, first - 1 + count) for first, count in Chunk.objects.values_list("first_record", "records")
+        ]
         assert len(chunks) > 6
         touched = [sum(any(number % 2 == one for number in range(*chunk)) for chunk in chunks) for one in (0, 1)]
         found = rows("SELECT id, country, version, import_record FROM orders_order ORDER BY id")

@@ -181,7 +181,9 @@ def test_what_a_rolled_back_resolve_taught_is_forgotten(
     assert len(failed) == 3
     assert Chunk.objects.filter(owner=owner).exclude(state=states.DONE).count() == 0
     assert rows("SELECT count(*) FROM accounts_user") == [(8,)]
-    assert rows("SELECT count(*) FROM orders_order o WHERE NOT EXISTS (SELECT FROM accounts_user WHERE id = user_id)") == [(0,)]
+    assert rows(
+        "SELECT count(*) FROM orders_order o WHERE NOT EXISTS (SELECT FROM accounts_user WHERE id = user_id)"
+    ) == [(0,)]
 
 
 @pytest.mark.parametrize("state", states.ALL)

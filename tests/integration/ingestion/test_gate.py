@@ -66,11 +66,15 @@ def test_deleting_users_while_loading_leaves_no_orphan(driver: Driver, connect: 
 
 
 @pytest.mark.parametrize("collide", [False, True])
-def test_users_deleted_between_resolve_and_merge_are_made_again(driver: Driver, connect: Connect, collide: bool) -> None:
+def test_users_deleted_between_resolve_and_merge_are_made_again(
+    driver: Driver, connect: Connect, collide: bool
+) -> None:
     """Also when the merge then meets an order that exists, rolls back and begins anew."""
     if collide:
         driver.load(csv_bytes([("o1", "u1", "i", 1)]))
-    owner = driver.prepare([csv_bytes([("o1", "u1", "i", 1), ("o2", "u2", "i", 1), ("o3", "u3", "i", 1)])], target_bytes=1 << 20)
+    owner = driver.prepare(
+        [csv_bytes([("o1", "u1", "i", 1), ("o2", "u2", "i", 1), ("o3", "u3", "i", 1)])], target_bytes=1 << 20
+    )
     worker, claim = driver.worker(owner), chunk_claim(job=job_of(owner), worker="test")
     assert claim is not None
     work = worker.read(claim)
