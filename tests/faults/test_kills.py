@@ -190,7 +190,6 @@ def test_killing_anything_at_any_moment_changes_nothing(scene: Scene) -> None:
         assert scene.events() == events
     checked = scene.manage("verify_import", "--all", env=scene.services)
     assert checked.returncode == 0, checked.stdout
-    print(f"killed: {dict(scene.killed)}")
 
 
 WITH_SHORT_LEASES = """

@@ -29,8 +29,16 @@ ROWS = {
 }
 
 
+SIZES = """SELECT (SELECT count(*) FROM orders_order), (SELECT count(*) FROM accounts_user),
+                  (SELECT count(*) FROM orders_item)"""
+
+
 def all_rows(connect: Connect) -> dict[str, list[tuple[Any, ...]]]:
     return {name: query(connect, statement) for name, statement in ROWS.items()}
+
+
+def nearest(places: list[int], at: int) -> int:
+    return min(places, key=lambda place: abs(place - at))
 
 
 def cut(content: bytes, directory: Path) -> list[Path]:
@@ -40,9 +48,7 @@ def cut(content: bytes, directory: Path) -> list[Path]:
     inside = [number for number in range(1, len(records)) if invoices[number] == invoices[number - 1]]
     between = [number for number in range(1, len(records)) if invoices[number] != invoices[number - 1]]
     wanted = [len(records) * part // 7 for part in range(1, 7)]
-    cuts = [
-        min(inside if number < 3 else between, key=lambda at, w=want: abs(at - w)) for number, want in enumerate(wanted)
-    ]  # type: ignore[misc]
+    cuts = [nearest(inside if number < 3 else between, at) for number, at in enumerate(wanted)]
     paths = []
     for number, (first, last) in enumerate(zip([0, *cuts], [*cuts, len(records)], strict=True)):
         paths.append(directory / f"piece-{number}.csv")
@@ -60,8 +66,7 @@ def test_exact_numbers_and_every_way_of_loading_it_again(manage: Manage, connect
     assert (certificate["records"], certificate["loaded"], certificate["rejected"]) == (541_909, 397_884, 144_025)
     assert query(connect, "SELECT count(*), sum(quantity * unit_price) FROM orders_orderline")[0][0] == 397_884
     assert str(query(connect, "SELECT sum(quantity * unit_price) FROM orders_orderline")[0][0]) == "8911407.9040"
-    counted = "SELECT (SELECT count(*) FROM orders_order), (SELECT count(*) FROM accounts_user), (SELECT count(*) FROM orders_item)"
-    assert query(connect, counted) == [(18_532, 4_338, 3_665)]
+    assert query(connect, SIZES) == [(18_532, 4_338, 3_665)]
     assert manage("verify_import", "1").returncode == 0
 
     # The same file again is the same import.
@@ -90,8 +95,7 @@ def test_seven_pieces_load_to_the_same_rows(
     certificate = certificate_of(done)
     assert (certificate["records"], certificate["loaded"], certificate["rejected"]) == (541_909, 397_884, 144_025)
     found = all_rows(connect)
-    whole = "SELECT (SELECT count(*) FROM orders_order), (SELECT count(*) FROM accounts_user), (SELECT count(*) FROM orders_item)"
-    assert query(connect, whole) == [(18_532, 4_338, 3_665)]
+    assert query(connect, SIZES) == [(18_532, 4_338, 3_665)]
     assert len(found["lines"]) == 397_884
     assert manage("verify_import", "1").returncode == 0
     # The whole file in one piece says of every row what is there already.

@@ -13,15 +13,13 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from ingestion import worker as worker_module
 from ingestion.clock import utc_now
 from ingestion.job import Claim
-from ingestion.models import Import
-from ingestion.models import Source as SourceRow
+from ingestion.models import Import, Source as SourceRow
 from ingestion.opening import open_for_work
 from ingestion.prepare import prepare
 from ingestion.profiles import Profile, load_profile
-from ingestion.queue import chunk_claim
+from ingestion.queue import chunk_claim, unfinished_below
 from ingestion.services import import_find_or_create, import_start, job_of
 from ingestion.stages import plan as plan_module
 from ingestion.stages.certify import import_certify
@@ -171,7 +169,7 @@ class Driver:
 
 
 def _no_waiting(_worker: ChunkWorker, claim: Claim, *, resolved: bool) -> None:
-    if worker_module.unfinished_below(claim=claim, resolved=resolved) is not None:
+    if unfinished_below(claim=claim, resolved=resolved) is not None:
         raise TooEarlyError
 
 
@@ -179,13 +177,15 @@ def rows(query: str, *parameters: Any) -> list[tuple[Any, ...]]:
     """Rows of a query on the test's database."""
     with connection.cursor() as cursor:
         cursor.execute(query, parameters or None)
-        return cursor.fetchall()
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
 
 
 FACTS = {
     "users": "SELECT id, email, name, age, country FROM accounts_user ORDER BY id",
     "items": "SELECT sku, name FROM orders_item ORDER BY sku",
-    "roles": "SELECT user_id, r.slug FROM accounts_rolemembership m JOIN accounts_role r ON r.id = role_id ORDER BY 1, 2",
+    "roles": """SELECT user_id, r.slug FROM accounts_rolemembership JOIN accounts_role r ON r.id = role_id
+                ORDER BY 1, 2""",
     "orders": "SELECT id, user_id, status, ordered_at, country, currency, attributes FROM orders_order ORDER BY id",
     "lines": "SELECT order_id, line_no, item_id, quantity, unit_price FROM orders_orderline ORDER BY 1, 2",
 }

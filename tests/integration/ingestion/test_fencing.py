@@ -168,7 +168,8 @@ def test_what_a_rolled_back_resolve_taught_is_forgotten(
     """Else the worker would believe that users exist whom its transaction never committed."""
     owner = driver.prepare([FILE], target_bytes=30)
     worker = driver.worker(owner)
-    usual, failed = worker._mark_resolved, []
+    usual = worker._mark_resolved
+    failed: list[int] = []
 
     def fail_once(*given: Any) -> None:
         usual(*given)
