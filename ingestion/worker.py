@@ -32,7 +32,7 @@ from ingestion.queue import (
     queue_status,
     unfinished_below,
 )
-from ingestion.reader import Batch, Dialect, Source, Span, read_span
+from ingestion.reader import Batch, Dialect, Source, SourceUnavailable, Span, read_span
 from ingestion.rejects import errors_by_code, rejects_write
 from ingestion.services import import_fail, import_pause
 from ingestion.stages.merge import (
@@ -297,9 +297,9 @@ class ChunkWorker:
             SourceChangedError: the file is not the one that was planned.
         """
         origin = self._sources[claim.source]
-        if origin.identity is not None and origin.source.identity() != origin.identity:
+        if origin.identity is not None and _identity(origin.source) != origin.identity:
             raise SourceChangedError(
-                f"{origin.source.name} was changed or replaced while it was being imported. "
+                f"{origin.source.name} was changed, replaced or removed while it was being imported. "
                 "What was merged stays; start a new import of the file as it is now."
             )
         batch = self._batch(claim, origin)
@@ -597,6 +597,13 @@ def _sums(*counters: Mapping[str, int]) -> dict[str, int]:
     for counter in counters:
         total.update(counter)
     return dict(total)
+
+
+def _identity(source: Source) -> Any:
+    """None when the file is not there any more: that is no reason to try twenty times."""
+    with suppress(SourceUnavailable):
+        return source.identity()
+    return None
 
 
 def _json(value: Any) -> str:
