@@ -209,14 +209,15 @@ class Crew:
         identities: by source number, what the files looked like when they were opened.
     """
 
-    MAX_REPLACEMENTS: Final = 1_000
+    MAX_KILLED: Final = 1_000
+    MAX_FAILED: Final = 10
 
     def __init__(self, *, job: Job, workers: int, identities: dict[int, Any]) -> None:
         self._bodies: dict[str, Callable[[], None]] = {"planner": lambda: plan_all(job.import_id)}
         for number in range(workers):
             self._bodies[f"worker-{number}"] = lambda: work(job, identities=identities)
         self._processes: dict[str, BaseProcess] = {}
-        self._replaced = 0
+        self._replaced = {True: 0, False: 0}  # by whether it was killed
 
     def start(self) -> None:
         """Fork everybody."""
@@ -233,11 +234,12 @@ class Crew:
         for name, process in list(self._processes.items()):
             if process.is_alive() or process.exitcode == 0:
                 continue
-            self._replaced += 1
-            if self._replaced > self.MAX_REPLACEMENTS:
+            killed = (process.exitcode or 0) < 0
+            self._replaced[killed] += 1
+            if self._replaced[killed] > (self.MAX_KILLED if killed else self.MAX_FAILED):
                 raise RuntimeError("Worker processes keep dying; see the log.")
             log.warning("process_replaced", process=name, exit_status=process.exitcode)
-            if self._replaced > 10:  # the first ones at once, then not in a tight loop
+            if sum(self._replaced.values()) > 10:  # the first ones at once, then not in a tight loop
                 time.sleep(0.2)
             self._processes[name] = spawn(self._bodies[name], name=name)
 

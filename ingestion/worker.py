@@ -2,7 +2,6 @@
 
 import csv
 import json
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -20,8 +19,10 @@ from config.kernel.sql import load_queries
 from ingestion import disagreements
 from ingestion.copying import copy_frame, joined, query_frame
 from ingestion.errors import ImportNotPausableError
+from ingestion.heartbeat import Heartbeat
 from ingestion.job import Claim, Job
 from ingestion.limits import limit_tripped
+from ingestion.lookahead import LookAhead
 from ingestion.queue import (
     ImportStoppedError,
     LeaseLostError,
@@ -56,7 +57,6 @@ merge_sql = load_queries("ingestion", "merge")
 KNOWN_BUDGET_BYTES: Final = 96 << 20
 MAX_ATTEMPTS: Final = 20
 BACK_OFF_SECONDS: Final = 5.0
-HEARTBEAT_SECONDS: Final = 15
 POLL_SECONDS: Final = (0.002, 0.05)
 ABANDONED_CHECK_SECONDS: Final = 0.5
 RETRYABLE: Final = {"40P01", "40001"}  # deadlock_detected, serialization_failure
@@ -107,37 +107,6 @@ class Work:
         return len({error.ordinal for error in self.errors})
 
 
-class Heartbeat:
-    """
-    Extends the lease of the current claim from a thread with a connection of its own.
-
-    A process that is stopped or hangs as a whole stops beating; one that waits in a long COPY does not.
-    """
-
-    def __init__(self, *, beat: Callable[..., bool]) -> None:
-        self._beat = beat
-        self._claim: Claim | None = None
-        self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
-        self._thread.start()
-
-    def watch(self, claim: Claim | None) -> None:
-        """Beat for this claim from now on (None: for none)."""
-        self._claim = claim
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._wake.set()
-
-    def _run(self) -> None:
-        while not self._wake.wait(HEARTBEAT_SECONDS):
-            claim = self._claim
-            if claim is not None:
-                with suppress(DatabaseError, InterfaceError):
-                    self._beat(claim=claim)
-            connection.close()
-
-
 class ChunkWorker:
     """
     Works on the chunks of one import until there are none left.
@@ -150,6 +119,7 @@ class ChunkWorker:
         before_resolve: called with the valid records, in the transaction of the resolve.
         after_chunk: called when a chunk is through.
         heartbeat: extends the lease of a claim; None: nobody else could take it (a dry run).
+        look_ahead: read the next chunk while the current one is merged.
     """
 
     def __init__(
@@ -163,6 +133,7 @@ class ChunkWorker:
         before_resolve: Callable[[CursorWrapper, pl.DataFrame], None] | None = None,
         after_chunk: Callable[[], None] | None = None,
         heartbeat: Callable[..., bool] | None = chunk_heartbeat,
+        look_ahead: bool = True,
     ) -> None:
         self._job = job
         self._sources = sources
@@ -171,7 +142,12 @@ class ChunkWorker:
         self._stop = stop
         self._before_resolve = before_resolve
         self._after_chunk = after_chunk
-        self._heartbeat = heartbeat
+        self._beat = heartbeat
+        # Continuation records ask the database what stood before their chunk.
+        self._looks_ahead = look_ahead and not job.profile.rules.continuation
+        self._ahead: LookAhead[Work] = LookAhead(read=self.read)
+        self._all_resolved = False
+        self._watch: Callable[[], None] = lambda: None
         self._resolver = Resolver(job=job, budget_bytes=KNOWN_BUDGET_BYTES)
         self._collided = False
         ids, profile = job.profile.ids, job.profile
@@ -182,31 +158,34 @@ class ChunkWorker:
 
     def run(self) -> None:
         """Work until every planned chunk is finished, the import stops, or `stop` says so."""
-        heartbeat = None if self._heartbeat is None else Heartbeat(beat=self._heartbeat)
+        heartbeat = Heartbeat(beat=self._beat)
         try:
             while not self._stop() and self._step(heartbeat):
                 if self._after_chunk is not None:
                     self._after_chunk()
         finally:
-            if heartbeat is not None:
-                heartbeat.stop()
+            heartbeat.stop()
+            self._ahead.close()
 
-    def _step(self, heartbeat: Heartbeat | None) -> bool:
+    def _step(self, heartbeat: Heartbeat) -> bool:
         state, planned, unfinished, unresolved = queue_status(import_id=self._job.import_id)
         if state != RUNNING or (planned and not unfinished):
             return False
-        claim = chunk_claim(job=self._job, worker=self._name, all_resolved=planned and not unresolved)
+        self._all_resolved = planned and not unresolved
+        claim = self._ahead.claim or self._claim()
         if claim is None:
             time.sleep(POLL_SECONDS[1])
             return True
-        if heartbeat is not None:
-            heartbeat.watch(claim)
+        self._watch = lambda: heartbeat.watch(claim, self._ahead.claim)
+        self._watch()
         try:
             self._attempt(claim)
         finally:
-            if heartbeat is not None:
-                heartbeat.watch(None)
+            heartbeat.watch(self._ahead.claim)
         return True
+
+    def _claim(self) -> Claim | None:
+        return chunk_claim(job=self._job, worker=self._name, all_resolved=self._all_resolved)
 
     def _attempt(self, claim: Claim) -> None:
         """One attempt at a chunk; every way it can end leaves the chunk claimable again or finished."""
@@ -263,8 +242,11 @@ class ChunkWorker:
             TurnYieldedError: a lower chunk waits for a worker.
         """
         started = time.monotonic()
-        work = self.read(claim)
+        work = self._ahead.take(claim) or self.read(claim)
         read_seconds = time.monotonic() - started
+        if self._looks_ahead and self._ahead.claim is None:
+            self._ahead.begin(self._claim())
+            self._watch()
         if claim.resolved:
             resolution = _resolution_from(claim.resolution)
             work.reject(resolution.errors)
@@ -362,6 +344,8 @@ class ChunkWorker:
         pause = POLL_SECONDS[0]
         checked = time.monotonic()
         while (blocker := unfinished_below(claim=claim, resolved=resolved)) is not None:
+            if self._ahead.claim is not None and blocker == self._ahead.claim.number:
+                raise TurnYieldedError
             time.sleep(pause)
             pause = min(pause * 1.5, POLL_SECONDS[1])
             if time.monotonic() - checked > ABANDONED_CHECK_SECONDS:
