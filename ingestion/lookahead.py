@@ -42,6 +42,13 @@ class LookAhead(Generic[Read]):
         future, self._future, self.claim = self._future, None, None
         return future.result()
 
+    def ready(self) -> Read | None:
+        """What was read ahead, if that is done and went well; it stays held."""
+        future = self._future
+        if future is None or not future.done() or future.exception() is not None:
+            return None
+        return future.result()
+
     def close(self) -> None:
         """Give back a claim that nobody took."""
         self._threads.shutdown(wait=True, cancel_futures=True)

@@ -107,6 +107,20 @@ class Work:
         return len({error.ordinal for error in self.errors})
 
 
+class Stopwatch:
+    """Durations of the steps of one chunk, for the log."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+        self.seconds: dict[str, float] = {}
+
+    def lap(self, step: str) -> None:
+        """Note how long the step took."""
+        now = time.monotonic()
+        self.seconds[f"{step}_seconds"] = round(now - self._last, 3)
+        self._last = now
+
+
 class ChunkWorker:
     """
     Works on the chunks of one import until there are none left.
@@ -147,6 +161,7 @@ class ChunkWorker:
         self._looks_ahead = look_ahead and not job.profile.rules.continuation
         self._ahead: LookAhead[Work] = LookAhead(read=self.read)
         self._all_resolved = False
+        self._resolved_ahead: dict[tuple[int, int], Resolution | str] = {}
         self._watch: Callable[[], None] = lambda: None
         self._resolver = Resolver(job=job, budget_bytes=KNOWN_BUDGET_BYTES)
         self._collided = False
@@ -241,32 +256,29 @@ class ChunkWorker:
             ImportStoppedError: the import is not running any more.
             TurnYieldedError: a lower chunk waits for a worker.
         """
-        started = time.monotonic()
+        clock = Stopwatch()
         work = self._ahead.take(claim) or self.read(claim)
-        read_seconds = time.monotonic() - started
+        clock.lap("read")
         if self._looks_ahead and self._ahead.claim is None:
             self._ahead.begin(self._claim())
             self._watch()
-        if claim.resolved:
-            resolution = _resolution_from(claim.resolution)
-            work.reject(resolution.errors)
-            self._reject_repeated_lines(work)
-        else:
-            self._await_turn(claim, resolved=True)
-            stopped = self._resolve(work)
-            if stopped is None:
-                return
-            resolution = stopped
-            if self._job.two_passes:
-                raise TurnYieldedError
+            clock.lap("claim")
+        resolution = self._resolve_in_turn(work, clock)
+        if isinstance(resolution, str):
+            self._stop_at(work, reason=resolution)
+            return
+        if self._job.two_passes and not claim.resolved:
+            raise TurnYieldedError
+        self._resolve_ahead()
+        clock.lap("ahead")
         self._merge(work, resolution)
+        clock.lap("merge")
         log.debug(
             "chunk_merged",
             import_id=claim.import_id,
             chunk=claim.number,
             records=claim.records,
-            read_seconds=round(read_seconds, 3),
-            seconds=round(time.monotonic() - started, 3),
+            **clock.seconds,
         )
 
     # Read and validate
@@ -355,15 +367,44 @@ class ChunkWorker:
                 if chunk_is_abandoned(import_id=claim.import_id, number=blocker):
                     raise TurnYieldedError
 
-    def _resolve(self, work: Work) -> Resolution | None:
-        """Resolve in a transaction of its own; None when an error limit stopped the import here."""
+    def _resolve_in_turn(self, work: Work, clock: Stopwatch) -> Resolution | str:
+        """The resolution of a chunk: of an earlier attempt, made ahead, or made now that it is the chunk's turn."""
+        claim = work.claim
+        if claim.resolved:
+            resolution = _resolution_from(claim.resolution)
+            work.reject(resolution.errors)
+            self._reject_repeated_lines(work)
+            return resolution
+        ahead = self._resolved_ahead.pop((claim.id, claim.token), None)
+        if ahead is not None:
+            return ahead
+        self._await_turn(claim, resolved=True)
+        clock.lap("turn")
+        resolved = self._resolve(work)
+        clock.lap("resolve")
+        return resolved
+
+    def _resolve_ahead(self) -> None:
+        """
+        Resolve the next chunk before merging this one, if it has been read and its turn has come.
+
+        Otherwise the worker that has the chunk after it would wait for our merge.
+        """
+        claim, work = self._ahead.claim, self._ahead.ready()
+        if claim is None or work is None or claim.resolved or self._job.two_passes:
+            return
+        if unfinished_below(claim=claim, resolved=True) is None:
+            self._resolved_ahead[claim.id, claim.token] = self._resolve(work)
+
+    def _resolve(self, work: Work) -> Resolution | str:
+        """Resolve in a transaction of its own; returns the reason instead when an error limit stops the import here."""
         try:
             return self._resolve_once(work)
         except BaseException:
             self._resolver.forget()
             raise
 
-    def _resolve_once(self, work: Work) -> Resolution | None:
+    def _resolve_once(self, work: Work) -> Resolution | str:
         claim = work.claim
         with transaction.atomic(), connection.cursor() as cursor:
             # Losing this commit in a crash only means doing it again; the merge's commit makes it durable.
@@ -380,8 +421,7 @@ class ChunkWorker:
                 self._mark_resolved(cursor, work, resolution)
                 return resolution
             transaction.set_rollback(True)
-        self._stop_at(work, reason=tripped)
-        return None
+        return tripped
 
     def _mark_resolved(self, cursor: CursorWrapper, work: Work, resolution: Resolution) -> None:
         summary = {
