@@ -54,7 +54,7 @@ WHERE id = %(id)s AND token = %(token)s AND state = 'claimed';
 -- name: chunk_release
 -- Give a chunk back untouched, so that the next claim takes it at once.
 UPDATE ingestion_chunk
-SET state = 'planned', lease_until = NULL, last_error = %(last_error)s,
+SET state = 'planned', lease_until = NULL, last_error = coalesce(nullif(%(last_error)s, ''), last_error),
     attempts = greatest(0, attempts - %(forgiven)s)
 WHERE id = %(id)s AND token = %(token)s AND state = 'claimed';
 
