@@ -36,7 +36,7 @@ class LookAhead(Generic[Read]):
             self.claim, self._future = claim, self._threads.submit(self._read, claim)
 
     def take(self, claim: Claim) -> Read | None:
-        """What was read of this claim, waiting for it if need be, or None if another one is held; raises what it did."""
+        """What was read of this claim, once that is done; None if another one is held. Raises what reading raised."""
         if claim != self.claim or self._future is None:
             return None
         future, self._future, self.claim = self._future, None, None

@@ -61,7 +61,7 @@ def import_find_or_create(
     Args:
         parent_id: the import whose mended rejects these are: lines are added after those of the parent and its
             earlier children, and existing orders are always updated.
-        force: make a new import even if there is one.
+        force: make a new import even if there is a completed one.
         now: timezone-aware UTC.
         import_id: of a new import; None: the next one.
     Returns:
@@ -73,15 +73,17 @@ def import_find_or_create(
     options_hash = hashlib.sha256(f"{profile.fingerprint()} parent={parent_id or 0}".encode()).hexdigest()
     with transaction.atomic():
         _serialise(f"{fingerprint}{options_hash}")
-        if not force:
+        known = None
+        if import_id is None:
             known = (
                 Import.objects.filter(fingerprint=fingerprint, options_hash=options_hash)
                 .exclude(state__in=[states.FAILED, states.CANCELLED])
                 .order_by("-id")
                 .first()
             )
-            if known is not None:
-                return known, False
+        # One that was interrupted is gone on with even when forced: that is what the same command means.
+        if known is not None and (not force or known.state in states.RESUMABLE):
+            return known, False
         created = Import.objects.create(
             id=import_id,
             state=states.QUEUED,

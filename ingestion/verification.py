@@ -140,7 +140,7 @@ def _recheck(cursor: CursorWrapper, owner: Import, suspects: list[int], verdict:
                 told = rechecker.check(cursor, number=number)
                 if not told and not verdict.changed_since:
                     told = [
-                        f"Chunk {number}: rows differ from its digest in what the file does not say (lineage, times)."
+                        f"Chunk {number}: rows differ from its digest in a column that the file does not have (such as status), or in their lineage."
                     ]
                 verdict.problems += told
             except SourceGoneError as error:

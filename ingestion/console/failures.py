@@ -1,5 +1,6 @@
 """What commands say when they cannot go on: sentences, never a traceback."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,13 @@ def reported() -> Iterator[None]:
     except DatabaseError as error:
         say(database_message(error))
         raise SystemExit(FAILED) from error
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain again when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(FAILED) from None
+    except OSError as error:
+        say(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
+        raise SystemExit(USAGE) from error
     except RuntimeError as error:
         say(f"{error} Run the same command again to go on.")
         raise SystemExit(FAILED) from error

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -48,6 +49,7 @@ GRANT: Final = (
     "takes about twice the time. A superuser can mend that: GRANT SET ON PARAMETER session_replication_role TO {role};"
 )
 STDIN: Final = "-"
+REJECT_FILE: Final = re.compile(r"(failed(-\d+)?|errors)\.csv")
 
 
 def mapping_option(text: str) -> tuple[str, str]:
@@ -134,9 +136,15 @@ class _Ingest:
 
     def run(self) -> int:
         profile = self._profile()
+        self._check_reject_directory()
         prepared = self._prepare(profile)
         for warning in dict.fromkeys(text for source in prepared for text in source.evidence["warnings"]):
             say(f"Note: {warning}")
+        if self._adds_lines_silently(profile, prepared):
+            say(
+                "Note: without a line_no column lines are numbered by their record, so records that moved within the "
+                "file become new lines of existing orders. Map line_no, or set rules.replace_lines."
+            )
         if self._options.dry_run:
             return self._dry_run(prepared, profile)
         owner, created = import_find_or_create(
@@ -160,6 +168,21 @@ class _Ingest:
         return profile.with_rules(
             on_conflict=options.on_conflict, max_errors=options.max_errors, max_error_ratio=options.max_error_ratio
         )
+
+    def _adds_lines_silently(self, profile: Profile, prepared: list[PreparedSource]) -> bool:
+        rules = profile.rules
+        mapped = all("line_no" in source.settlement["columns"] for source in prepared)
+        return rules.on_conflict == "update" and not (rules.replace_lines or mapped or self._options.parent)
+
+    def _check_reject_directory(self) -> None:
+        """Before anything is imported: it can be written to, and no source stands where a reject file would."""
+        if self._options.rejects is None:
+            return
+        directory = Path(self._options.rejects)
+        directory.mkdir(parents=True, exist_ok=True)
+        taken = sources_among_rejects(self._options.sources, directory)
+        if taken is not None:
+            raise UsageError(f"{taken} is a source, and the rejects of this import would replace it: choose another --rejects.")
 
     # Sources
 
@@ -213,7 +236,7 @@ class _Ingest:
             self._reopen(owner, prepared)
         if not may_set_replica_role():
             say(GRANT.format(role=settings.DATABASES["default"].get("USER") or "CURRENT_USER"))
-        say(f"Import {owner.pk}: {'starting' if created else 'going on where it stopped'}")
+        say(f"Import {owner.pk}: {'starting' if created else 'going on with it'}")
         known = [size for source in prepared if (size := source.descriptor.get("size"))]
         display = make_display(total_bytes=sum(known) if len(known) == len(prepared) else None)
         runner = ImportRunner(
@@ -276,9 +299,13 @@ class _Ingest:
 
     def _show(self, certificate: dict[str, Any], *, owner: Import, again: bool = False) -> None:
         files: list[Path] = []
-        if certificate.get("rejected") and not again:
-            default = Path("sluice-rejects") / str(owner.pk)
-            files = write_reject_files(owner=owner, directory=Path(self._options.rejects or default))
+        if certificate.get("rejected"):
+            directory = Path(self._options.rejects or Path("sluice-rejects") / str(owner.pk))
+            while sources_among_rejects(self._options.sources, directory) is not None:
+                directory = directory / "again"
+            # Somebody may be mending what an earlier run wrote.
+            if not (again and directory.joinpath("errors.csv").exists()):
+                files = write_reject_files(owner=owner, directory=directory)
         text = report(certificate, examples=reject_examples(import_id=owner.pk), files=files)
         if self._options.json:
             say(text)
@@ -295,6 +322,15 @@ class _Ingest:
     def _remove_spooled(self) -> None:
         for path in self._spooled:
             path.unlink(missing_ok=True)
+
+
+def sources_among_rejects(sources: list[str], directory: Path) -> str | None:
+    """A source that is a file which the rejects in this directory would replace."""
+    for source in sources:
+        path = Path(source)
+        if REJECT_FILE.fullmatch(path.name) and directory.exists() and path.parent.resolve() == directory.resolve():
+            return source
+    return None
 
 
 def sha256_of(source: PreparedSource) -> str:

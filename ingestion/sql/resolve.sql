@@ -57,8 +57,10 @@ SET name = coalesce(%(name)s, name), import_id = %(import_id)s, import_chunk = %
 WHERE sku = %(sku)s;
 
 -- name: totals_below
--- Records and rejected records of the chunks before this one, for the error limits.
-SELECT coalesce(sum(records), 0), coalesce(sum((resolution->>'rejected')::bigint), 0),
+-- Records and rejected records of the chunks before this one, for the error limits. A chunk that is merged already
+-- also counts what its merge refused.
+SELECT coalesce(sum(records), 0),
+       coalesce(sum(greatest((resolution->>'rejected')::bigint, (outcomes->>'rejected')::bigint)), 0),
        coalesce(sum((resolution->>'ignored')::bigint), 0)
 FROM ingestion_chunk WHERE import_id = %(import_id)s AND number < %(number)s;
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from ingestion.console.failures import reported, say
+from ingestion.console.failures import UsageError, reported, say
 from ingestion.console.ingest import at_least, mapping_option
 from ingestion.console.preview import preview_text
 from ingestion.prepare import open_and_detect
@@ -58,8 +58,13 @@ class Command(BaseCommand):
         if options["clean"] == "-":
             cleaned = clean(opened.source, opened.dialect, sys.stdout.buffer)
         else:
-            with Path(options["clean"]).open("wb") as out:
+            target = Path(options["clean"])
+            if target.exists() and target.samefile(options["file"]):
+                raise UsageError(f"{target} is the file to be read; give another name to --clean.")
+            partial = target.with_name(target.name + ".part")
+            with partial.open("wb") as out:
                 cleaned = clean(opened.source, opened.dialect, out)
+            partial.replace(target)
         omitted = ", ".join(f"{code} {number:,}" for code, number in sorted(cleaned.omitted.items()))
         ragged = ", ".join(f"{code} {number:,}" for code, number in sorted(cleaned.ragged.items()))
         say(f"{cleaned.written:,} of {cleaned.records:,} records written to {options['clean']}.")

@@ -86,10 +86,16 @@ def test_logs_go_to_standard_error_as_json_in_production(tmp_path: Path) -> None
 
 
 def test_logs_are_for_people_in_local_mode(tmp_path: Path) -> None:
-    done = start(tmp_path, LOG)
+    done = start(tmp_path, LOG, LOG_LEVEL="INFO")
     assert done.stdout == ""
     assert "chunk_merged" in done.stderr
     assert not done.stderr.startswith("{")
+
+
+def test_local_commands_speak_for_themselves(tmp_path: Path) -> None:
+    done = start(tmp_path, LOG)
+    assert "plain words" in done.stderr
+    assert "chunk_merged" not in done.stderr
 
 
 def ids(messages: list[CheckMessage]) -> list[str | None]:
