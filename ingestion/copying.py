@@ -30,8 +30,8 @@ def escaped(frame: pl.DataFrame, *, plain: Collection[str] = ()) -> pl.DataFrame
     for name, dirty in zip(texts, suspicious, strict=True):
         if dirty:
             column = pl.col(name)
-            for plain, escape in ESCAPES:
-                column = column.str.replace_all(plain, escape, literal=True)
+            for character, escape in ESCAPES:
+                column = column.str.replace_all(character, escape, literal=True)
             replaced.append(column)
     return frame.with_columns(replaced) if replaced else frame
 

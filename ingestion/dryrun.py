@@ -122,6 +122,11 @@ def _put_shadows(cursor: CursorWrapper) -> None:
     for table in SHADOWED:
         statement = sql.SQL("CREATE TEMPORARY TABLE {} (LIKE {} INCLUDING ALL)")
         cursor.execute(statement.format(sql.Identifier(table), sql.Identifier(schema, table)))
+        cursor.execute(queries.identity_columns, {"table": table})
+        for (column,) in cursor.fetchall():
+            # The copy counts from 1 again and would meet the ids of real rows.
+            restart = sql.SQL("ALTER TABLE pg_temp.{} ALTER COLUMN {} RESTART WITH 4611686018427387904")
+            cursor.execute(restart.format(sql.Identifier(table), sql.Identifier(column)))
 
 
 def _bring_family(cursor: CursorWrapper, parent_id: int | None) -> None:

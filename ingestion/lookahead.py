@@ -1,4 +1,4 @@
-"""Reading the next chunk while Postgres takes in the current one."""
+"""Holding the next chunk and reading it while Postgres takes in the current one (ADR 0011)."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +18,8 @@ class LookAhead(Generic[Read]):
     Holds at most one claim beyond the current one and reads its chunk in a thread.
 
     While a worker waits for COPY its processor would stand idle, and one worker would leave half of a machine unused.
-    Reading touches no database, so nothing has to be undone when the chunk is given back.
+    Reading touches no database, so nothing has to be undone when the chunk is given back; if the worker has resolved it
+    meanwhile, that stands in its row and counts for whoever takes it next.
 
     Args:
         read: from a claim to its records; runs in the thread, never twice at a time.

@@ -26,7 +26,8 @@ class Import(models.Model):
     parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="children")
     line_base = models.BigIntegerField(default=0)
     planned_at = models.DateTimeField(null=True, blank=True)
-    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    # Protected: without its person an import would be judged by the rights of the operator's shell.
+    created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -154,7 +155,7 @@ class Reject(models.Model):
 class Disagreement(models.Model):
     """
     A value that lost against an earlier record of the same user, item or order. `records` counts the records of the
-    chunk that said so; a chunk lists at most `DISAGREEMENTS_LISTED` of them but counts all (`facts`).
+    chunk that said so; a chunk lists at most `disagreements.LISTED_PER_CHUNK` of them but counts all (`facts`).
     """
 
     owner = models.ForeignKey(Import, on_delete=models.CASCADE, related_name="disagreements", db_column="import_id")

@@ -248,10 +248,6 @@ class Crew:
         """Whether every member has ended on its own."""
         return all(process.exitcode == 0 for process in self._processes.values())
 
-    def pids(self) -> dict[str, int | None]:
-        """Process ids by name."""
-        return {name: process.pid for name, process in self._processes.items()}
-
     def dismiss(self, *, seconds: float = 10) -> None:
         """Wait for everybody to end on their own, then end who has not."""
         until = time.monotonic() + seconds

@@ -85,12 +85,12 @@ def recheck_chunk(cursor: CursorWrapper, *, owner: Import, row: Chunk, origin: O
     number = row.number
     frame = _frame(owner, row, origin)
     lines = order_lines(frame, job=job_of(owner))
-    parameters = {"import_id": owner.pk, "ids": joined(lines.get_column("order_id").unique())}
+    parameters = {"line_base": owner.line_base, "import_id": owner.pk, "ids": joined(lines.get_column("order_id").unique())}
     stored_orders = query_frame(cursor, query=queries.orders_now, parameters=parameters)
     stored_lines = query_frame(cursor, query=queries.lines_now, parameters=parameters)
     return [
         *_compare_orders(order_headers(frame), stored_orders, owner=owner, number=number),
-        *_compare_lines(lines, stored_lines, stored_orders, number=number),
+        *_compare_lines(lines, stored_lines, stored_orders, line_base=owner.line_base, number=number),
     ]
 
 
@@ -136,9 +136,12 @@ def _compare_orders(headers: pl.DataFrame, stored: pl.DataFrame, *, owner: Impor
     )
 
 
-def _compare_lines(lines: pl.DataFrame, stored: pl.DataFrame, orders: pl.DataFrame, *, number: int) -> list[str]:
+def _compare_lines(
+    lines: pl.DataFrame, stored: pl.DataFrame, orders: pl.DataFrame, *, line_base: int, number: int
+) -> list[str]:
     told = lines.select(
         "order_id",
+        pl.coalesce("record", pl.col("line_no") - line_base).alias("told_by"),
         pl.col("line_no").cast(pl.String),
         "item_id",
         pl.col("quantity").cast(pl.String),
@@ -151,7 +154,9 @@ def _compare_lines(lines: pl.DataFrame, stored: pl.DataFrame, orders: pl.DataFra
         (pl.col("order_id") + "/" + pl.col("line_no")).alias("name")
     )
     lost = pairs.filter(pl.col("item_id_now").is_null())
-    kept = pairs.filter(pl.col("item_id_now").is_not_null() & (pl.col("ours") == "1"))
+    # A line that an earlier record of the same number won is that record's to answer for.
+    ours = (pl.col("ours") == "1") & (pl.col("told_by") == pl.col("record").cast(pl.Int64))
+    kept = pairs.filter(pl.col("item_id_now").is_not_null() & ours)
     altered = kept.filter(
         (pl.col("item_id") != pl.col("item_id_now"))
         | (pl.col("quantity") != pl.col("quantity_now"))

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from django.db import connection
 
 from ingestion import states
 from ingestion.clock import utc_now
+from ingestion.errors import ImportNotPausableError
 from ingestion.models import Import
 from ingestion.processes import Crew, patiently
 from ingestion.selectors import Progress, import_progress
@@ -82,8 +84,8 @@ class ImportRunner:
             time.sleep(TICK_SECONDS)
 
     def _pause(self) -> None:
-        current = Import.objects.get(pk=self._import_id)
-        if current.state == states.RUNNING:
+        # It may have ended a moment ago: then its certificate says how.
+        with suppress(ImportNotPausableError):
             import_pause(import_id=self._import_id)
 
     def _certify(self) -> dict[str, Any]:

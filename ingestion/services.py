@@ -124,6 +124,8 @@ def _line_base(parent_id: int | None) -> int:
     root = _root_of(parent_id)
     if root is None:
         return 0
+    # A statement of its own: the next one then sees a child that somebody made while we waited.
+    _serialise(f"family {root}")
     family = Import.objects.select_for_update().filter(pk=root) | Import.objects.select_for_update().filter(parent=root)
     base = 0
     for member in family.order_by("pk"):

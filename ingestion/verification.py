@@ -87,7 +87,7 @@ def _certificate_problems(owner: Import, books: dict[str, Any]) -> list[str]:
         problems.append("The certificate is not the one that was signed.")
     for name, number in {"records": books["records"], **books["outcomes"]}.items():
         if signed.get(name) != number:
-            problems.append(f"The certificate counts {signed.get(name):,} {name}, the chunks {number:,}.")
+            problems.append(f"The certificate counts {signed.get(name)} {name}, the chunks {number}.")
     return problems
 
 

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -56,6 +56,7 @@ merge_sql = load_queries("ingestion", "merge")
 
 KNOWN_BUDGET_BYTES: Final = 96 << 20
 MAX_ATTEMPTS: Final = 20
+MAX_COLLISIONS: Final = 5
 BACK_OFF_SECONDS: Final = 5.0
 POLL_SECONDS: Final = (0.002, 0.05)
 ABANDONED_CHECK_SECONDS: Final = 0.5
@@ -133,7 +134,7 @@ class ChunkWorker:
         before_resolve: called with the valid records, in the transaction of the resolve.
         after_chunk: called when a chunk is through.
         heartbeat: extends the lease of a claim; None: nobody else could take it (a dry run).
-        look_ahead: read the next chunk while the current one is merged.
+        look_ahead: read the next chunk while the current one is merged, and resolve it when its turn comes.
     """
 
     def __init__(
@@ -356,7 +357,8 @@ class ChunkWorker:
         pause = POLL_SECONDS[0]
         checked = time.monotonic()
         while (blocker := unfinished_below(claim=claim, resolved=resolved)) is not None:
-            if self._ahead.claim is not None and blocker == self._ahead.claim.number:
+            # Nobody waits while holding a lower chunk: so the lowest unfinished one always goes on.
+            if self._ahead.claim is not None and self._ahead.claim.number < claim.number:
                 raise TurnYieldedError
             time.sleep(pause)
             pause = min(pause * 1.5, POLL_SECONDS[1])
@@ -405,6 +407,16 @@ class ChunkWorker:
             raise
 
     def _resolve_once(self, work: Work) -> Resolution | str:
+        trial = replace(work)
+        resolved = self._try_to_resolve(trial)
+        if isinstance(resolved, str):
+            # Rolled back: what it taught the resolver is not so.
+            self._resolver.forget()
+        # Only now: a transaction that failed must leave the records as they were.
+        work.errors, work.frame = trial.errors, trial.frame
+        return resolved
+
+    def _try_to_resolve(self, work: Work) -> Resolution | str:
         claim = work.claim
         with transaction.atomic(), connection.cursor() as cursor:
             # Losing this commit in a crash only means doing it again; the merge's commit makes it durable.
@@ -468,7 +480,8 @@ class ChunkWorker:
                 "ignored": _json(ignored),
             }
             self._compare_and_set(cursor, merge_sql.chunk_stopped, work.claim, values)
-            import_fail(import_id=work.claim.import_id, now=now, reason=reason)
+            if not import_fail(import_id=work.claim.import_id, now=now, reason=reason):
+                raise ImportStoppedError
 
     # Merge
 
@@ -481,9 +494,16 @@ class ChunkWorker:
             else:
                 return
         self._await_turn(work.claim, resolved=False)
-        merged = self._merge_once(work, resolution, merge=merge_by_sets)
+        merged = self._merge_sets(work, resolution)
         # Stay on the set-wise path only while chunks really collide.
         self._collided = merged.facts.get("orders_inserted", 0) < work.frame.height // 1000
+
+    def _merge_sets(self, work: Work, resolution: Resolution) -> Merged:
+        """Set by set; once more when somebody placed one of the orders between our look and our insert."""
+        for _ in range(MAX_COLLISIONS):
+            with suppress(OrdersCollideError):
+                return self._merge_once(work, resolution, merge=merge_by_sets)
+        return self._merge_once(work, resolution, merge=merge_by_sets)
 
     def _merge_once(self, work: Work, resolution: Resolution, *, merge: Callable[..., Merged]) -> Merged:
         claim, job = work.claim, self._job
@@ -520,7 +540,8 @@ class ChunkWorker:
 
     def _escape_free(self, work: Work) -> bool:
         """Whether no value of the chunk can have a character that COPY escapes; looking at the bytes is cheap."""
-        return not self._escapes_of_profile and not work.batch.controls and b"\\" not in work.batch.data
+        carried = self._job.profile.rules.continuation  # texts from another chunk, of which these bytes say nothing
+        return not carried and not self._escapes_of_profile and not work.batch.controls and b"\\" not in work.batch.data
 
     def _same_users(self, cursor: CursorWrapper, work: Work, resolution: Resolution) -> dict[str, int]:
         """Hold the gate; if users were deleted since the resolve, make those of this chunk again, and count them."""

@@ -113,7 +113,9 @@ class _Reader:
             ordinals=rows.ordinals,
             blank=rows.blank,
             repeated=rows.repeated,
-            controls=spanning or fast.has_controls(text, delimiter=self.dialect.delimiter),
+            # A quoted field may hold the delimiter, and a tab in a value is a control character.
+            controls=spanning
+            or fast.has_controls(text, delimiter=self.dialect.delimiter if self.span.quoting == NONE else ""),
             padded=rows.padded,
         )
 

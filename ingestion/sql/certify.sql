@@ -4,8 +4,7 @@
 -- Sums over the chunks. Records of chunks that are not finished are unprocessed.
 SELECT count(*) AS chunks, coalesce(sum(records), 0) AS records, coalesce(sum(length), 0) AS bytes,
        coalesce(sum(records) FILTER (WHERE state NOT IN ('done', 'stopped')), 0) AS unfinished,
-       count(*) FILTER (WHERE state NOT IN ('done', 'stopped')) AS unfinished_chunks,
-       max(merged_at) AS last_merged_at
+       count(*) FILTER (WHERE state NOT IN ('done', 'stopped')) AS unfinished_chunks
 FROM ingestion_chunk WHERE import_id = %(import_id)s;
 
 -- name: sums

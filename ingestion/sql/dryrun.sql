@@ -1,5 +1,9 @@
 -- Copying real rows in front of the temporary tables of a dry run; `real.` stands for the schema of the real ones.
 
+-- name: identity_columns
+SELECT attname FROM pg_attribute
+WHERE attrelid = ('pg_temp.' || quote_ident(%(table)s))::regclass AND attidentity <> '';
+
 -- name: bring_users
 INSERT INTO accounts_user
 SELECT * FROM real.accounts_user

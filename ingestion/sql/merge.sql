@@ -95,7 +95,11 @@ INSERT INTO orders_order (id, user_id, status, ordered_at, country, currency, ve
                           import_chunk, import_record, attributes, created_at, updated_at)
 SELECT id, user_id, coalesce(status, 'placed'), ordered_at, coalesce(country, ''), coalesce(currency, ''), 1, 1,
        %(import_id)s, %(chunk)s, first_record, attributes, %(now)s, %(now)s
-FROM merge_order WHERE class = 'new' ORDER BY id;
+FROM merge_order WHERE class = 'new' ORDER BY id
+ON CONFLICT (id) DO NOTHING;
+
+-- name: orders_new
+SELECT count(*) FROM merge_order WHERE class = 'new';
 
 -- name: orders_disagreeing
 -- Headers of an order told differently by two chunks; the lower first record wins.

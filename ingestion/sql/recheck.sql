@@ -8,6 +8,6 @@ SELECT id, coalesce(user_id, '') AS user_id, status, country, currency,
 FROM orders_order WHERE id = ANY(string_to_array(%(ids)s, E'\x1f'));
 
 -- name: lines_now
-SELECT order_id, line_no, item_id, quantity, coalesce(unit_price::text, '') AS unit_price,
+SELECT order_id, line_no, coalesce(record, line_no - %(line_base)s) AS record, item_id, quantity, coalesce(unit_price::text, '') AS unit_price,
        (import_id IS NOT DISTINCT FROM %(import_id)s)::int AS ours
 FROM orders_orderline WHERE order_id = ANY(string_to_array(%(ids)s, E'\x1f'));

@@ -9,9 +9,13 @@ SELECT pg_advisory_xact_lock_shared(%(key)s);
 SELECT epoch FROM accounts_deletionepoch;
 
 -- name: users_by_id
--- Attributes of those users that exist. The ids come as one string: psycopg adapts long lists slowly.
+-- Attributes of those users that exist. Who is staff, or was given a role by a person, may log in by other means than a
+-- password. The ids come as one string: psycopg adapts long lists slowly.
 SELECT id, coalesce(email, '') AS email, name, coalesce(age::text, '') AS age, country,
-       (password NOT LIKE '!%%')::int AS can_log_in, coalesce(import_id, 0) AS import_id
+       (password NOT LIKE '!%%' OR is_staff OR is_superuser OR EXISTS (
+           SELECT FROM accounts_rolemembership m WHERE m.user_id = accounts_user.id AND m.import_id IS NULL
+       ))::int AS can_log_in,
+       coalesce(import_id, 0) AS import_id
 FROM accounts_user WHERE id = ANY(string_to_array(%(ids)s, E'\x1f'));
 
 -- name: items_by_sku
@@ -49,7 +53,7 @@ UPDATE accounts_user
 SET name = coalesce(%(name)s, name), email = coalesce(%(email)s, email), age = coalesce(%(age)s, age),
     country = coalesce(%(country)s, country), import_id = %(import_id)s, import_chunk = %(chunk)s,
     version = version + 1, updated_at = %(now)s
-WHERE id = %(id)s AND password LIKE '!%%';
+WHERE id = %(id)s AND password LIKE '!%%' AND NOT is_staff AND NOT is_superuser;
 
 -- name: item_update
 UPDATE orders_item

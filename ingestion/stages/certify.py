@@ -82,13 +82,12 @@ def read_books(cursor: CursorWrapper, *, owner: Import) -> dict[str, Any]:
     """Totals of an import from its chunk rows: records, bytes, outcomes, errors by code, ignored by reason, facts."""
     where = {"import_id": owner.pk}
     cursor.execute(queries.totals, where)
-    chunks, records, length, unfinished, unfinished_chunks, last_merged_at = cursor.fetchone()
+    chunks, records, length, unfinished, unfinished_chunks = cursor.fetchone()
     books: dict[str, Any] = {
         "chunks": chunks,
         "unfinished_chunks": unfinished_chunks,
         "records": int(records),
         "bytes": int(length),
-        "last_merged_at": last_merged_at,
     }
     for column in ("outcomes", "errors", "ignored", "facts"):
         cursor.execute(queries.sums.replace("{column}", column), where)

@@ -252,6 +252,9 @@ def _write(cursor: CursorWrapper, values: dict[str, Any], merged: Merged, *, job
     ):
         cursor.execute(query, values)
         counts[name] = cursor.rowcount
+    cursor.execute(queries.orders_new)
+    if cursor.fetchone()[0] != counts["orders_inserted"]:
+        raise OrdersCollideError
     if job.profile.rules.replace_lines:
         cursor.execute(queries.lines_absent_delete, values)
         removed = [other for (other,) in cursor.fetchall()]

@@ -64,7 +64,7 @@ class Planner:
 
     def run(self) -> None:
         """
-        Plan everything that is not planned yet.
+        Plan everything; what an earlier run planned is compared, byte for byte.
 
         Raises:
             PlanStoppedError: the import is not running any more.
@@ -90,6 +90,8 @@ class Planner:
         for span in spans:
             self._add(row, span)
         self._flush()
+        if row.sha256 and row.sha256 != digest.hexdigest():
+            raise SourceDiffersError(name=row.name, import_id=self._owner.pk, number=self._number - 1)
         row.sha256 = digest.hexdigest()
         row.size_bytes = source.size
         row.records = self._first_record - first_record

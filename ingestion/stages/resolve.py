@@ -42,12 +42,11 @@ class Entity:
     key: str
     fields: dict[str, str]
     query: str
-    table: str
     id_column: str
 
 
-USERS: Final = Entity("user", "user_id", USER_FIELDS, queries.users_by_id, "accounts_user", "id")
-ITEMS: Final = Entity("item", "sku", ITEM_FIELDS, queries.items_by_sku, "orders_item", "sku")
+USERS: Final = Entity("user", "user_id", USER_FIELDS, queries.users_by_id, "id")
+ITEMS: Final = Entity("item", "sku", ITEM_FIELDS, queries.items_by_sku, "sku")
 
 
 @dataclass
@@ -333,7 +332,9 @@ class Resolver:
                 outcome.errors.append(error)
             elif kept["import_id"] != str(claim.import_id):
                 self._update_user(cursor, claim=claim, row=row, change=change, now=now)
-                outcome.count("users_updated", 1)
+                outcome.count("users_updated", cursor.rowcount)
+                if "email" in change:
+                    taken[change["email"]] = row["user_id"]
                 kept.update({name: str(value) for name, value in change.items()}, import_id=str(claim.import_id))
         self._known["user"].clear()
         outcome.kept["user"] = pl.DataFrame(list(stored.values()), schema=found.schema)
@@ -403,17 +404,18 @@ class Resolver:
         self, row: dict[str, Any], *, allowed: set[str], known: set[str], protected: set[str]
     ) -> FieldError | None:
         ordinal, slugs = row["ordinal"], _slugs(row["roles"])
-        unknown = [slug for slug in slugs if slug not in known]
-        forbidden = [slug for slug in slugs if slug not in allowed]
-        if unknown:
-            message = f"There is no role {unknown[0]!r}. Known roles: {', '.join(sorted(known)) or 'none'}."
-            return FieldError(ordinal, None, "roles", "unknown_role", message, row["roles"][:200])
+        unlisted = [slug for slug in slugs if slug not in self._job.profile.rules.roles]
+        unknown = [slug for slug in slugs if slug not in known and slug not in unlisted]
+        forbidden = [slug for slug in slugs if slug not in allowed and slug not in unknown]
         if forbidden:
             message = (
                 f"This import may not give the role {forbidden[0]!r}: the role must be marked importable, the profile "
                 "must list it under roles, and the importing person must be able to grant it."
             )
             return FieldError(ordinal, None, "roles", "role_not_allowed", message, row["roles"][:200])
+        if unknown:
+            message = f"There is no role {unknown[0]!r}. Known roles: {', '.join(sorted(known)) or 'none'}."
+            return FieldError(ordinal, None, "roles", "unknown_role", message, row["roles"][:200])
         if row["user_id"] in protected:
             return _protected(ordinal, column_name="roles", user_id=row["user_id"])
         return None

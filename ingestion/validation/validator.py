@@ -65,9 +65,9 @@ class Validator:
             if filled.unknown.any():
                 errors += [self._unplaced(int(ordinal)) for ordinal in ordinals[filled.unknown]]
                 table, ordinals = table.filter(pl.Series(~filled.unknown)), ordinals[~filled.unknown]
-        clean = Cleanliness(
-            edges=batch.padded or batch.controls or not batch.ascii, controls=batch.controls or not batch.ascii
-        )
+        # The batch says nothing of texts that continuation records inherit from the span before it.
+        strange = batch.controls or not batch.ascii or self._continuation is not None
+        clean = Cleanliness(edges=batch.padded or strange, controls=strange)
         frame, invalid = self._rows(table, ordinals, clean)
         if errors:
             invalid = sorted([*errors, *invalid], key=_position)
