@@ -85,7 +85,11 @@ def recheck_chunk(cursor: CursorWrapper, *, owner: Import, row: Chunk, origin: O
     number = row.number
     frame = _frame(owner, row, origin)
     lines = order_lines(frame, job=job_of(owner))
-    parameters = {"line_base": owner.line_base, "import_id": owner.pk, "ids": joined(lines.get_column("order_id").unique())}
+    parameters = {
+        "line_base": owner.line_base,
+        "import_id": owner.pk,
+        "ids": joined(lines.get_column("order_id").unique()),
+    }
     stored_orders = query_frame(cursor, query=queries.orders_now, parameters=parameters)
     stored_lines = query_frame(cursor, query=queries.lines_now, parameters=parameters)
     return [

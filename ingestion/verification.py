@@ -139,9 +139,8 @@ def _recheck(cursor: CursorWrapper, owner: Import, suspects: list[int], verdict:
             try:
                 told = rechecker.check(cursor, number=number)
                 if not told and not verdict.changed_since:
-                    told = [
-                        f"Chunk {number}: rows differ from its digest in a column that the file does not have (such as status), or in their lineage."
-                    ]
+                    where = "a column that the file does not have (such as status), or in their lineage"
+                    told = [f"Chunk {number}: rows differ from its digest in {where}."]
                 verdict.problems += told
             except SourceGoneError as error:
                 missing = f"Chunks {', '.join(map(str, suspects[:10]))} do not have the rows they were merged with"

@@ -182,7 +182,7 @@ class _Ingest:
         directory.mkdir(parents=True, exist_ok=True)
         taken = sources_among_rejects(self._options.sources, directory)
         if taken is not None:
-            raise UsageError(f"{taken} is a source, and the rejects of this import would replace it: choose another --rejects.")
+            raise UsageError(f"{taken} is a source, and the rejects would replace it: choose another --rejects.")
 
     # Sources
 

@@ -154,7 +154,8 @@ def _next_steps(certificate: dict[str, Any], files: Sequence[Path], *, dry_run: 
             f"  manage.py ingest_csv {failed[0]} --parent {certificate['import_id']}",
         ]
     stopped = certificate.get("stopped")
-    if stopped and stopped["first_unprocessed"] and certificate["unprocessed"] and certificate["state"] in (states.FAILED, states.CANCELLED):
+    ended = certificate["state"] in (states.FAILED, states.CANCELLED)
+    if ended and certificate["unprocessed"] and stopped and stopped["first_unprocessed"]:
         first = stopped["first_unprocessed"]
         lines.append(
             f"Not processed from byte {first['offset']:,} (line {first['first_line']:,}) of {first['name']} on; "

@@ -69,8 +69,8 @@ def test_staff_without_a_password_are_protected(manage: Any, connect: Any, tmp_p
     source.write_text("order_id,user_id,sku,quantity,user_email\no1,boss,s,1,thief@x.example\n")
     with connect() as session, session.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO accounts_user (id, password, email, name, country, is_active, is_staff, is_superuser, version) "
-            "VALUES ('boss', '!', 'boss@x.example', 'Boss', '', true, true, false, 1)"
+            "INSERT INTO accounts_user (id, password, email, name, country, version, is_active, is_staff, is_superuser)"
+            " VALUES ('boss', '!', 'boss@x.example', 'Boss', '', 1, true, true, false)"
         )
         session.commit()
     certificate = load(manage, str(source), "--profile", str(profile))

@@ -14,8 +14,9 @@ from ingestion.verification import Verdict, import_verify
 
 class Command(BaseCommand):
     help = (
-        "Check that what an import wrote is still there as it was loaded: its ledger, its signed certificate, its rejects, "
-        "and every order and line. Users and items are only checked to exist. Rows changed later by a known change are listed apart. "
+        "Check that what an import wrote is still there as it was loaded: its ledger, its signed certificate, "
+        "its rejects, and every order and line. Users and items are only checked to exist. "
+        "Rows changed later by a known change are listed apart. "
         "Exit status: 0 balanced, 1 lost or altered, 2 usage."
     )
 

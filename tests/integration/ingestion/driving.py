@@ -145,7 +145,7 @@ class Driver:
                     member, claim = chance.choice(crew), claims.pop(0)
                     work = member.read(claim)
                     resolution = member._resolve(work)
-                    assert resolution is not None, "an error limit tripped"
+                    assert not isinstance(resolution, str), "an error limit tripped"
                     resolved.append((member, work, resolution))
                     continue
                 number = chance.randrange(len(resolved))
