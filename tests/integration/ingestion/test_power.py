@@ -62,10 +62,14 @@ def test_file_does_not_change_who_can_log_in(driver: Driver, alice: User, roles:
 
 def test_roles_need_a_mark_a_profile_and_a_person_who_may(driver: Driver, roles: None) -> None:
     records = file(
-        ("bob", "", "", "buyer"), ("eve", "", "", "admin"), ("eve", "", "", "buyer,admin"), ("eve", "", "", "root")
+        ("bob", "", "", "buyer"),
+        ("eve", "", "", "admin"),
+        ("eve", "", "", "buyer,admin"),
+        ("eve", "", "", "root"),  # not in the profile: whether it exists is nobody's business
+        ("eve", "", "", "typo"),  # in the profile, but there is no such role
     )
     certificate = driver.load(records, profile=profile())
-    assert certificate["errors"] == {"role_not_allowed": 2, "unknown_role": 1}
+    assert certificate["errors"] == {"role_not_allowed": 3, "unknown_role": 1}
     assert rows("SELECT user_id FROM accounts_rolemembership") == [("bob",)]
     assert driver.load(file(("tom", "", "", "buyer")), profile=profile(roles=[]))["errors"] == {"role_not_allowed": 1}
     # Nobody gives what they do not have.
