@@ -5,11 +5,11 @@ from typing import Final
 
 import polars as pl
 
+from ingestion.entities import ITEM_FIELDS, USER_FIELDS
+
 LISTED_PER_CHUNK: Final = 1_000
 """A chunk lists at most so many distinct disagreements; it counts all."""
 
-USER_FIELDS: Final = {"user_email": "email", "user_name": "name", "user_age": "age", "user_country": "country"}
-ITEM_FIELDS: Final = {"item_name": "name"}
 ORDER_FIELDS: Final = {name: name for name in ("user_id", "status", "ordered_at", "country", "currency")}
 
 MIXER: Final = 0x9E3779B97F4A7C15

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import stat
 import sys
 import uuid
@@ -350,8 +349,3 @@ def _write_all(file: BinaryIO, block: bytes) -> None:
 def _sample_offsets(size: int) -> list[int]:
     last = max(0, size - SAMPLE_BYTES)
     return sorted({0, last, *(last * index // (SAMPLES + 1) for index in range(1, SAMPLES + 1))})
-
-
-def free_bytes(directory: str | os.PathLike[str]) -> int:
-    """Room left for spool files, in bytes."""
-    return shutil.disk_usage(directory).free

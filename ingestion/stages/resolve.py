@@ -16,14 +16,13 @@ from django.db.backends.utils import CursorWrapper
 
 from config.kernel.sql import load_queries
 from ingestion.copying import copy_frame, joined, query_frame
+from ingestion.entities import ITEM_FIELDS, USER_FIELDS
 from ingestion.job import INTEGRITY_GATE, Claim, Job
 from ingestion.known import KnownKeys, key_hashes, row_hashes
 from ingestion.validation import FieldError
 
 queries = load_queries("ingestion", "resolve")
 
-USER_FIELDS: Final = {"user_email": "email", "user_name": "name", "user_age": "age", "user_country": "country"}
-ITEM_FIELDS: Final = {"item_name": "name"}
 # "!" is Django's mark of a password that nobody can log in with.
 NEVER_LOGGED_IN: Final[dict[str, int | str | None]] = {
     "password": "!",

@@ -36,11 +36,6 @@ class Validator:
         self._vectorised = VectorisedValidator(settlement) if vectorised else None
         self._continuation = Continuation(settlement) if settlement.rules.continuation else None
 
-    @property
-    def needs_carry(self) -> bool:
-        """Whether a chunk's result depends on the chunk before it (profiles with continuation records)."""
-        return self._continuation is not None
-
     def carry_after(self, batch: Batch, *, carry: Carry | None = None) -> Carry:
         """The carry that `validate` would give, without validating."""
         if self._continuation is None:
