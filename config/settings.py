@@ -5,6 +5,7 @@ Local mode is when none of DATABASE_URL, REDIS_URL, KAFKA_BOOTSTRAP_SERVERS is s
 a secret key is made, and logs are for people. A service without its variable is an embedded one.
 """
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,13 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "knox",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_prometheus",
+    "django_structlog",
     "config.apps.ConfigConfig",
+    "config.kernel",
     "accounts",
     "orders",
     "orders.outbox",
@@ -56,12 +62,14 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
@@ -95,12 +103,13 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Cache. Values are JSON: a pickle would make whoever can write to Redis able to run code here. A slow Redis is
 # treated as an absent one, because everything in the cache can be had from Postgres.
-REDIS_TIMEOUT_SECONDS = env_float("REDIS_TIMEOUT_SECONDS", 0.2)
+REDIS_TIMEOUT_SECONDS = env_float("REDIS_TIMEOUT_SECONDS", 0.1)
+CACHE_KEY_PREFIX = env_str("CACHE_KEY_PREFIX", "sluice")
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache" if REDIS_URL else "config.embedded.cache.LocalRedisCache",
         "LOCATION": REDIS_URL or "unix:///resolved/when/used",
-        "KEY_PREFIX": "sluice",
+        "KEY_PREFIX": CACHE_KEY_PREFIX,
         "OPTIONS": {
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
             "SOCKET_CONNECT_TIMEOUT": REDIS_TIMEOUT_SECONDS,
@@ -111,6 +120,10 @@ CACHES = {
 }
 DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
+
+# Tasks: messages are wake-ups for rows in Postgres. In production a Redis of their own that evicts nothing.
+TASKS_REDIS_URL = env_str("TASKS_REDIS_URL", REDIS_URL)  # "" = embedded, see config.broker
+TASKS_NAMESPACE = env_str("TASKS_NAMESPACE", "sluice-tasks")
 
 # Files
 STORAGES = {
@@ -125,10 +138,48 @@ STATIC_ROOT = env_str("STATIC_ROOT", str(BASE_DIR / "staticfiles"))
 
 # People
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.backends.RoleBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
+
+# API
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["config.kernel.api.permissions.RolePermission"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "config.kernel.api.pagination.KeysetPagination",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "config.kernel.api.problems.exception_handler",
+    "COERCE_DECIMAL_TO_STRING": True,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+TOKEN_TTL_HOURS = env_int("TOKEN_TTL_HOURS", 24 * 30)
+REST_KNOX = {
+    "AUTH_HEADER_PREFIX": "Bearer",
+    "TOKEN_TTL": timedelta(hours=TOKEN_TTL_HOURS),
+    "AUTO_REFRESH": False,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Sluice",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# Uploads
+UPLOAD_SEGMENT_BYTES = env_int("UPLOAD_SEGMENT_BYTES", 64 << 20)
+UPLOAD_MAX_BYTES = env_int("UPLOAD_MAX_BYTES", 1 << 40)  # of one upload
+UPLOAD_QUOTA_BYTES = env_int("UPLOAD_QUOTA_BYTES", 1 << 41)  # of all that one user has stored
+UPLOAD_UNFINISHED_HOURS = env_int("UPLOAD_UNFINISHED_HOURS", 24)
+UPLOAD_FINISHED_DAYS = env_int("UPLOAD_FINISHED_DAYS", 30)
 
 # Language and time
 LANGUAGE_CODE = "en"

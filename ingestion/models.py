@@ -1,5 +1,6 @@
 """Imports, their sources and chunks, and what the chunks left behind: rejects and disagreements."""
 
+import uuid
 from typing import ClassVar
 
 from django.db import models
@@ -34,15 +35,129 @@ class Import(models.Model):
     active_seconds = models.FloatField(default=0)
     certificate = models.JSONField(null=True, blank=True)
     signature = models.TextField(blank=True)
+    upload = models.ForeignKey("Upload", on_delete=models.SET_NULL, null=True, blank=True, related_name="imports")
+    duplicate_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    dry_run = models.BooleanField(default=False)
+    while_uploading = models.BooleanField(default=False)
+    # Which workers do it: QUEUE_SMALL or QUEUE_LARGE; "" for imports of the command, which brings its own workers.
+    queue = models.CharField(max_length=8, blank=True, default="")
+    prepared_at = models.DateTimeField(null=True, blank=True)
+    # Preparing, planning, dry-running and certifying are one worker's job at a time: a claim like that of a chunk.
+    step_token = models.BigIntegerField(default=0)
+    step_worker = models.CharField(max_length=128, blank=True, default="")
+    step_attempts = models.PositiveIntegerField(default=0)
+    step_lease_until = models.DateTimeField(null=True, blank=True)
+    step_backend_pid = models.IntegerField(null=True, blank=True)
+    step_backend_start = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints: ClassVar = [
             models.CheckConstraint(condition=models.Q(state__in=states.ALL), name="ingestion_import_state_known"),
         ]
-        indexes: ClassVar = [models.Index(fields=["fingerprint", "options_hash"], name="ingestion_import_same")]
+        indexes: ClassVar = [
+            models.Index(fields=["fingerprint", "options_hash"], name="ingestion_import_same"),
+            models.Index(
+                fields=["queue", "id"],
+                condition=models.Q(state__in=["queued", "running", "uploading"]),
+                name="ingestion_import_to_do",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"import {self.pk} ({self.state})"
+
+
+class StoredProfile(models.Model):
+    """A profile kept by the API, found by its name beside the built-in ones; `definition` is `Profile.as_dict`."""
+
+    name = models.CharField(max_length=128, unique=True)
+    definition = models.JSONField()
+    version = models.PositiveIntegerField(default=1)
+    created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Upload(models.Model):
+    """
+    Bytes on their way into storage, as a row of immutable segments.
+
+    `offset_bytes` is what is durably stored. `writer_token` is a fencing token: a request that writes takes a higher
+    one, and one that finds another than its own stops; `writer_until` tells others that somebody writes right now.
+    `kind`: "tus", or "whole" (PUT or POST of a whole file). `concatenation`: "", "partial" or "final"; `parts` are the
+    ids of the partial uploads that a final one is made of. When its bytes are gone the row stays, as "expired" or
+    "terminated".
+    """
+
+    class State(models.TextChoices):
+        RECEIVING = "receiving"
+        COMPLETE = "complete"
+        TERMINATED = "terminated"
+        EXPIRED = "expired"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    kind = models.CharField(max_length=8, default="tus")
+    state = models.CharField(max_length=12, choices=State.choices, default=State.RECEIVING)
+    filename = models.CharField(max_length=1024, blank=True)
+    profile = models.CharField(max_length=128, blank=True)
+    start = models.CharField(max_length=8, default="auto")
+    metadata = models.TextField(blank=True)
+    options = models.JSONField(default=dict)
+    length_bytes = models.BigIntegerField(null=True, blank=True)
+    offset_bytes = models.BigIntegerField(default=0)
+    concatenation = models.CharField(max_length=8, blank=True)
+    parts = models.JSONField(default=list)
+    sha256 = models.CharField(max_length=64, blank=True)
+    fingerprint = models.CharField(max_length=64, blank=True)
+    writer_token = models.BigIntegerField(default=0)
+    writer_until = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField()
+    created_at = models.DateTimeField()
+    completed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(length_bytes=None) | models.Q(offset_bytes__lte=models.F("length_bytes")),
+                name="ingestion_upload_not_too_long",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["owner", "-created_at"], name="ingestion_upload_owner"),
+            models.Index(fields=["expires_at"], name="ingestion_upload_expiry"),
+        ]
+
+    def __str__(self) -> str:
+        return f"upload {self.pk} ({self.state})"
+
+
+class Segment(models.Model):
+    """
+    A blob in storage that holds some bytes of an upload; never changed once its row is there.
+
+    `content`: "stored" as received, or "unpacked", the decompressed bytes of a packed upload with their own offsets.
+    Concatenation lets several rows name the same blob, which is deleted with the last of them.
+    """
+
+    upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="segments")
+    content = models.CharField(max_length=8, default="stored")
+    number = models.PositiveIntegerField()
+    offset_bytes = models.BigIntegerField()
+    length_bytes = models.BigIntegerField()
+    name = models.CharField(max_length=255)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["upload", "content", "number"], name="ingestion_segment_once"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["name"], name="ingestion_segment_blob")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Source(models.Model):

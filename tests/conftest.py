@@ -1,8 +1,8 @@
 """
 Databases for tests, on the embedded Postgres or on the one that DATABASE_URL names.
 
-`db` and `transactional_db` are pytest-django's. Tests that run commands, or kill things, take `database_url` (a fresh
-migrated database) and `manage` (runs manage.py on it).
+`db` is pytest-django's. Tests that need real commits take `database`; those that run commands, or kill things, take
+`database_url` (a fresh migrated database) and `manage` (runs manage.py on it).
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import psutil
 import psycopg2
@@ -38,6 +38,13 @@ OF_A_PROCESS = re.compile(r"^(?:test|template|case)_sluice_(\d+)(?:_|$)")
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> None:
     settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = TEST_DATABASE
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _names_in_redis() -> None:
+    """Redis is shared, too."""
+    settings.CACHE_KEY_PREFIX = settings.CACHES["default"]["KEY_PREFIX"] = TEST_DATABASE
+    settings.TASKS_NAMESPACE = f"tasks-{TEST_DATABASE}"
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +77,23 @@ def database_url(django_db_setup: None, _case_names: Iterator[str]) -> Iterator[
     _execute("DROP DATABASE {} WITH (FORCE)", name)
 
 
+@pytest.fixture
+def database(database_url: str, django_db_blocker: DjangoDbBlocker, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """
+    Django's connection, pointed to a database of the test's own, with real commits (instead of `transactional_db`,
+    which would empty tables that refuse it); processes that the test starts by `manage` or `serve` see the same one.
+    """
+    name = urlsplit(database_url).path.strip("/")
+    monkeypatch.setattr(settings, "CACHE_KEY_PREFIX", name)
+    monkeypatch.setattr(settings, "TASKS_NAMESPACE", f"tasks-{name}")
+    with django_db_blocker.unblock():
+        connection.close()
+        usual, connection.settings_dict["NAME"] = connection.settings_dict["NAME"], name
+        yield name
+        connection.close()
+        connection.settings_dict["NAME"] = usual
+
+
 class Manage:
     """
     Runs manage.py on the test's database, in a directory of its own.
@@ -80,7 +104,17 @@ class Manage:
 
     def __init__(self, database_url: str, directory: Path) -> None:
         self.directory = directory
-        self.environment = {**os.environ, "DATABASE_URL": database_url, "SLUICE_LOCAL": "1", "SECRET_KEY": "tests"}
+        # Redis is shared by all tests of this machine, so each has names of its own there, too.
+        name = urlsplit(database_url).path.strip("/")
+        self.environment = {
+            **os.environ,
+            "DATABASE_URL": database_url,
+            "SLUICE_LOCAL": "1",
+            "SECRET_KEY": "tests",
+            "CACHE_KEY_PREFIX": name,
+            "TASKS_NAMESPACE": f"tasks-{name}",
+            "MEDIA_ROOT": str(directory / "media"),
+        }
         self.started: list[subprocess.Popen[str]] = []
 
     def __call__(
