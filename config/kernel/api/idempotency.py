@@ -1,7 +1,8 @@
 """
 Idempotency-Key: a creating request that is repeated gets the first one's answer.
 
-After the IETF draft draft-ietf-httpapi-idempotency-key-header. The answer is stored in the transaction of what was created; answers of 5xx are not stored. Keys live for a day.
+After the IETF draft draft-ietf-httpapi-idempotency-key-header. The answer is stored in the transaction of what was
+created; answers of 5xx are not stored. Keys live for a day.
 """
 
 import hashlib
