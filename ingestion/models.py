@@ -86,7 +86,9 @@ class Upload(models.Model):
     Bytes on their way into storage, as a row of immutable segments.
 
     `offset_bytes` is what is durably stored. `writer_token` is a fencing token: a request that writes takes a higher
-    one, and one that finds another than its own stops; `writer_until` tells others that somebody writes right now.
+    one, and one that finds another than its own stops; `writer_until` tells others that somebody writes right now, and
+    `yield_token` asks the writer that holds this token to save what it has and let go. `unpacked_bytes` is the size of
+    the decompressed content, known when all of it is there.
     `kind`: "tus", or "whole" (PUT or POST of a whole file). `concatenation`: "", "partial" or "final"; `parts` are the
     ids of the partial uploads that a final one is made of. When its bytes are gone the row stays, as "expired" or
     "terminated".
@@ -115,6 +117,8 @@ class Upload(models.Model):
     fingerprint = models.CharField(max_length=64, blank=True)
     writer_token = models.BigIntegerField(default=0)
     writer_until = models.DateTimeField(null=True, blank=True)
+    yield_token = models.BigIntegerField(default=0)
+    unpacked_bytes = models.BigIntegerField(null=True, blank=True)
     expires_at = models.DateTimeField()
     created_at = models.DateTimeField()
     completed_at = models.DateTimeField(null=True, blank=True)
@@ -127,8 +131,13 @@ class Upload(models.Model):
             ),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["owner", "-created_at"], name="ingestion_upload_owner"),
-            models.Index(fields=["expires_at"], name="ingestion_upload_expiry"),
+            models.Index(fields=["owner", "-created_at", "-id"], name="ingestion_upload_of_owner"),
+            models.Index(fields=["-created_at", "-id"], name="ingestion_upload_newest"),
+            models.Index(
+                fields=["expires_at"],
+                condition=models.Q(state__in=["receiving", "complete"]),
+                name="ingestion_upload_to_expire",
+            ),
         ]
 
     def __str__(self) -> str:
