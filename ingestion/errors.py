@@ -20,7 +20,7 @@ class ImportNotCancellableError(ApplicationError):
 
 class ImportNotResumableError(ApplicationError):
     code, status = "import_not_resumable", 409
-    message = "Import {import_id} is {state} and cannot go on. Start a new one with --force."
+    message = "Import {import_id} is {state} and cannot go on. Start a new one, with force."
 
 
 class ParentNotUsableError(ApplicationError):
@@ -34,3 +34,55 @@ class SourceDiffersError(ApplicationError):
         "{name} is not the file that import {import_id} was planned from (chunk {number} differs). "
         "Start a new import of the file as it is now with --force."
     )
+
+
+class UnknownProfileError(ApplicationError):
+    code, status = "unknown_profile", 400
+    message = "There is no profile {profile!r}: {hint}"
+
+
+class ProfileInvalidError(ApplicationError):
+    """`errors` lists everything that is wrong: field (path in the profile), code, message and hint."""
+
+    code, status = "invalid_profile", 400
+    message = "The profile cannot be used; see errors."
+
+
+class ProfileNotFoundError(ApplicationError):
+    code, status = "profile_not_found", 404
+    message = "There is no profile {profile!r}."
+
+
+class ProfileExistsError(ApplicationError):
+    code, status = "profile_exists", 409
+    message = "There is a profile {profile!r} already. Change it with PUT /profiles/{profile}."
+
+
+class ProfileBuiltInError(ApplicationError):
+    code, status = "profile_built_in", 409
+    message = "{profile!r} ships with Sluice and cannot be changed. Keep yours under another name."
+
+
+class UploadNotFoundError(ApplicationError):
+    code, status = "upload_not_found", 404
+    message = "There is no upload {upload_id}."
+
+
+class UploadPartialError(ApplicationError):
+    code, status = "upload_is_partial", 409
+    message = "Upload {upload_id} is one part of several. Concatenate them, and import the final upload."
+
+
+class BytesGoneError(ApplicationError):
+    code, status = "bytes_gone", 410
+    message = "The bytes of {name} are not kept any more."
+
+
+class ImportOfCommandError(ApplicationError):
+    code, status = "import_of_command", 409
+    message = "Import {import_id} was started by ingest_csv, which reads a file of its own machine. Run it there again."
+
+
+class ImportNotStartedError(ApplicationError):
+    code, status = "import_not_started", 409
+    message = "Import {import_id} has not been started yet: POST /imports/{import_id}/start."

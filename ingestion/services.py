@@ -54,9 +54,9 @@ def import_find_or_create(
     import_id: int | None = None,
 ) -> tuple[Import, bool]:
     """
-    The import of these bytes with these options: an earlier one if there is one, else a new one.
+    The import of these bytes with these options: an earlier one of the same person if there is one, else a new one.
 
-    A failed or cancelled import is never the same import.
+    A failed or cancelled import is never the same import, nor is one of somebody else, who may grant other roles.
 
     Args:
         parent_id: the import whose mended rejects these are: lines are added after those of the parent and its
@@ -69,14 +69,14 @@ def import_find_or_create(
     Raises:
         ParentNotUsableError: the parent did not complete.
     """
-    fingerprint = hashlib.sha256("\n".join(source.fingerprint for source in sources).encode()).hexdigest()
-    options_hash = hashlib.sha256(f"{profile.fingerprint()} parent={parent_id or 0}".encode()).hexdigest()
+    fingerprint = fingerprint_of([source.fingerprint for source in sources])
+    options_hash = options_hash_of(profile=profile, parent_id=parent_id)
     with transaction.atomic():
-        _serialise(f"{fingerprint}{options_hash}")
+        serialise(f"{fingerprint}{options_hash}")
         known = None
         if import_id is None:
             known = (
-                Import.objects.filter(fingerprint=fingerprint, options_hash=options_hash)
+                Import.objects.filter(fingerprint=fingerprint, options_hash=options_hash, created_by_id=created_by_id)
                 .exclude(state__in=[states.FAILED, states.CANCELLED])
                 .order_by("-id")
                 .first()
@@ -91,8 +91,8 @@ def import_find_or_create(
             options=profile.as_dict(),
             options_hash=options_hash,
             fingerprint=fingerprint,
-            parent_id=_root_of(parent_id),
-            line_base=_line_base(parent_id),
+            parent_id=root_of(parent_id),
+            line_base=line_base_after(parent_id),
             created_by_id=created_by_id,
             created_at=now,
         )
@@ -100,35 +100,53 @@ def import_find_or_create(
     return created, True
 
 
-def _serialise(key: str) -> None:
-    """Two callers with the same bytes must not both make an import."""
+def fingerprint_of(fingerprints: Sequence[str]) -> str:
+    """The likeness of an import's bytes, from the likeness of each of its sources (`Source.fingerprint`)."""
+    return hashlib.sha256("\n".join(fingerprints).encode()).hexdigest()
+
+
+def options_hash_of(*, profile: Profile, parent_id: int | None, dry_run: bool = False) -> str:
+    """What an import is asked to do, in a form that is equal for equal wishes."""
+    text = f"{profile.fingerprint()} parent={parent_id or 0}" + (" dry run" if dry_run else "")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def serialise(key: str) -> None:
+    """Hold a lock of that name until the transaction ends: two callers must not both make the same import."""
     number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big", signed=True)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
 
 
-def _root_of(parent_id: int | None) -> int | None:
-    """Children of a child belong to the same root; only a completed import can be a parent."""
+def root_of(parent_id: int | None) -> int | None:
+    """
+    Children of a child belong to the same root.
+
+    Raises:
+        ImportNotFoundError: there is no such import.
+        ParentNotUsableError: it did not complete, or was a dry run.
+    """
     if parent_id is None:
         return None
     parent = Import.objects.filter(pk=parent_id).first()
     if parent is None:
         raise ImportNotFoundError(import_id=parent_id)
-    if parent.state not in states.SUCCEEDED:
-        raise ParentNotUsableError(parent_id=parent_id, state=parent.state)
+    if parent.state not in states.SUCCEEDED or parent.dry_run:
+        raise ParentNotUsableError(parent_id=parent_id, state="a dry run" if parent.dry_run else parent.state)
     return parent.parent_id or parent.pk
 
 
-def _line_base(parent_id: int | None) -> int:
-    """A child numbers its lines after every record of its root and of the root's other children."""
-    root = _root_of(parent_id)
+def line_base_after(parent_id: int | None) -> int:
+    """A child numbers its lines after all records of its root and of the root's other children. Raises as `root_of`."""
+    root = root_of(parent_id)
     if root is None:
         return 0
     # A statement of its own: the next one then sees a child that somebody made while we waited.
-    _serialise(f"family {root}")
+    serialise(f"family {root}")
     family = Import.objects.select_for_update().filter(pk=root) | Import.objects.select_for_update().filter(parent=root)
     base = 0
-    for member in family.order_by("pk"):
+    # A dry run writes no lines.
+    for member in family.exclude(dry_run=True).order_by("pk"):
         last = Chunk.objects.filter(owner=member).aggregate(last=Max(F("first_record") + F("records")))["last"] or 1
         # An unfinished member reserves room for what it has yet to plan.
         reserved = last - 1 if member.planned_at else max(last, 1 << 40)
