@@ -5,20 +5,27 @@ WSGI hands over a decoded path, in which `a%2Fb` and `a/b` are the same. `keep_e
 and decodes `%2F` to U+001F instead, which no key may contain; the converter turns it back.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 from urllib.parse import quote, unquote_to_bytes
 
+from config.kernel.fields import TEXT_KEY_LENGTH, TEXT_KEY_PATTERN
+
 SLASH: Final = "\x1f"
+KEY: Final = re.compile(TEXT_KEY_PATTERN)
 
 
 class KeyConverter:
-    """One segment of a path that holds a text key; in patterns `<key:id>`."""
+    """One segment of a path that holds a text key, `<key:id>`. What cannot be a key matches no pattern: 404."""
 
     regex = "[^/]+"
 
     def to_python(self, value: str) -> str:
-        return value.replace(SLASH, "/")
+        key = value.replace(SLASH, "/")
+        if len(key) > TEXT_KEY_LENGTH or "\x00" in key or not KEY.match(key):
+            raise ValueError(key)
+        return key
 
     def to_url(self, value: str) -> str:
         return value.replace("/", SLASH)
