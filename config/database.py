@@ -37,3 +37,20 @@ def parse_database_url(url: str) -> dict[str, Any]:
         "PORT": str(query.get("port") or port or ""),
         "OPTIONS": {key: value for key, value in query.items() if key not in OWN_PARAMETERS},
     }
+
+
+def statement_timeout(database: dict[str, Any], *, seconds: int) -> dict[str, Any]:
+    """
+    Entries for the settings of a database that make the server end statements, and waits for locks.
+
+    PgBouncer refuses them: give 0 there, and let the role have them (`ALTER ROLE … SET statement_timeout`).
+
+    Args:
+        seconds: of one statement, and a third of it for a lock; 0: no limit, no entries.
+    """
+    if not seconds:
+        return {}
+    options = dict(database.get("OPTIONS", {}))
+    limits = f"-c statement_timeout={seconds * 1000} -c lock_timeout={seconds * 1000 // 3}"
+    options["options"] = f"{options.get('options', '')} {limits}".strip()
+    return {"OPTIONS": options}

@@ -48,9 +48,14 @@ def logging_settings(*, json: bool, level: str) -> dict[str, Any]:
         },
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         "loggers": {
-            **{name: {"level": level} for name in ("accounts", "orders", "ingestion", "config")},
+            **{name: {"level": level} for name in ("accounts", "orders", "ingestion", "config", "django_structlog")},
             # Django's own handlers would print everything a second time.
             "django": {"handlers": [], "level": "WARNING", "propagate": True},
+            # What it says of a failed request, config.middleware says with its ids.
+            "django.request": {"level": "CRITICAL"},
+            "django.security.DisallowedHost": {"level": "CRITICAL"},
+            # gunicorn's own handler would print everything a second time.
+            "gunicorn.error": {"handlers": [], "level": "INFO", "propagate": True},
             "django.server": {"handlers": [], "level": "INFO", "propagate": True},
         },
     }

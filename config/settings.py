@@ -5,13 +5,15 @@ Local mode is when none of DATABASE_URL, REDIS_URL, KAFKA_BOOTSTRAP_SERVERS is s
 a secret key is made, and logs are for people. A service without its variable is an embedded one.
 """
 
+import logging
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from config.database import parse_database_url
+from config import openapi
+from config.database import parse_database_url, statement_timeout
 from config.embedded.place import home_directory
 from config.env import env_bool, env_float, env_int, env_list, env_str
 from config.logging import configure_structlog, logging_settings
@@ -61,6 +63,10 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "config.middleware.RequestIdMiddleware",
+    "config.middleware.RequestLogMiddleware",
+    "config.middleware.ProbeMiddleware",
+    "config.middleware.RefusalMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -69,8 +75,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_structlog.middlewares.RequestMiddleware",
-    "django_prometheus.middleware.PrometheusAfterMiddleware",
+    "config.middleware.RequestMetricsMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -99,6 +104,8 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 DATABASES["default"]["CONN_MAX_AGE"] = env_int("CONN_MAX_AGE", 60)  # seconds a web process keeps a connection
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+STATEMENT_TIMEOUT_SECONDS = env_int("STATEMENT_TIMEOUT_SECONDS", 0)  # 0 = none; set by config/gunicorn.py
+DATABASES["default"] |= statement_timeout(DATABASES["default"], seconds=STATEMENT_TIMEOUT_SECONDS)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Cache. Values are JSON: a pickle would make whoever can write to Redis able to run code here. A slow Redis is
@@ -126,15 +133,38 @@ TASKS_REDIS_URL = env_str("TASKS_REDIS_URL", REDIS_URL)  # "" = embedded, see co
 TASKS_NAMESPACE = env_str("TASKS_NAMESPACE", "sluice-tasks")
 
 # Files
-STORAGES = {
-    "default": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {"location": env_str("MEDIA_ROOT", str(LOCAL_DIR / "media"))},
+MEDIA_ROOT = env_str("MEDIA_ROOT", str(LOCAL_DIR / "media"))
+UPLOADS_S3_BUCKET = env_str("UPLOADS_S3_BUCKET")  # "" = files below MEDIA_ROOT/uploads, which all processes must share
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": MEDIA_ROOT}},
+    "uploads": {
+        "BACKEND": "ingestion.uploads.s3.S3SegmentStorage",
+        "OPTIONS": {
+            "bucket_name": UPLOADS_S3_BUCKET,
+            "endpoint_url": env_str("UPLOADS_S3_ENDPOINT_URL") or None,  # none = Amazon's
+            "region_name": env_str("UPLOADS_S3_REGION") or None,
+            # Without a key boto3 looks where it always does (environment, files, the machine's role).
+            "access_key": env_str("UPLOADS_S3_ACCESS_KEY") or None,
+            "secret_key": env_str("UPLOADS_S3_SECRET_KEY") or None,
+            "location": env_str("UPLOADS_S3_PREFIX"),
+            "addressing_style": env_str("UPLOADS_S3_ADDRESSING_STYLE") or None,  # "path" for many S3-compatible servers
+        },
+    }
+    if UPLOADS_S3_BUCKET
+    else {
+        "BACKEND": "ingestion.uploads.storage.FileSystemSegmentStorage",
+        "OPTIONS": {"location": str(Path(MEDIA_ROOT) / "uploads")},
     },
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 STATIC_URL = "static/"
-STATIC_ROOT = env_str("STATIC_ROOT", str(BASE_DIR / "staticfiles"))
+STATIC_ROOT = env_str("STATIC_ROOT", str(LOCAL_DIR / "static" if LOCAL else BASE_DIR / "staticfiles"))
+# In local mode the files of the apps are served as they are; elsewhere `collectstatic` has compressed and named them.
+WHITENOISE_USE_FINDERS = LOCAL
+if LOCAL:
+    Path(STATIC_ROOT).mkdir(parents=True, exist_ok=True)
+else:
+    STORAGES["staticfiles"]["BACKEND"] = "whitenoise.storage.CompressedManifestStaticFilesStorage"
 
 # People
 AUTH_USER_MODEL = "accounts.User"
@@ -151,7 +181,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["config.kernel.api.permissions.RolePermission"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["config.kernel.api.parsing.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "config.kernel.api.pagination.KeysetPagination",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -165,20 +195,16 @@ REST_KNOX = {
     "TOKEN_TTL": timedelta(hours=TOKEN_TTL_HOURS),
     "AUTO_REFRESH": False,
 }
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Sluice",
-    "VERSION": "1",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
-}
+SPECTACULAR_SETTINGS = openapi.SETTINGS
 
 # Uploads
 UPLOAD_SEGMENT_BYTES = env_int("UPLOAD_SEGMENT_BYTES", 64 << 20)
 UPLOAD_MAX_BYTES = env_int("UPLOAD_MAX_BYTES", 1 << 40)  # of one upload
 UPLOAD_QUOTA_BYTES = env_int("UPLOAD_QUOTA_BYTES", 1 << 41)  # of all that one user has stored
-UPLOAD_UNFINISHED_HOURS = env_int("UPLOAD_UNFINISHED_HOURS", 24)
+UPLOAD_IDLE_SECONDS = env_int("UPLOAD_IDLE_SECONDS", 60)  # without a byte: what arrived is kept, the request ends
+# How long a request waits for another one that writes to the same upload, before it takes the upload from it.
+UPLOAD_YIELD_SECONDS = env_float("UPLOAD_YIELD_SECONDS", 5)
+UPLOAD_UNFINISHED_HOURS = env_int("UPLOAD_UNFINISHED_HOURS", 24)  # since its last byte
 UPLOAD_FINISHED_DAYS = env_int("UPLOAD_FINISHED_DAYS", 30)
 
 # Language and time
@@ -190,6 +216,7 @@ TIME_ZONE = "UTC"
 # Security behind a proxy that ends TLS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env_bool("BEHIND_TLS_PROXY", default=False) else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not LOCAL
+CSRF_FAILURE_VIEW = "config.refusals.csrf_failure"
 SECURE_HSTS_SECONDS = env_int("SECURE_HSTS_SECONDS", 0)
 
 # Logs
@@ -198,3 +225,8 @@ LOG_JSON = env_bool("LOG_JSON", default=not LOCAL)
 LOG_LEVEL = env_str("LOG_LEVEL", "WARNING" if LOCAL else "INFO").upper()
 LOGGING = logging_settings(json=LOG_JSON, level=LOG_LEVEL)
 configure_structlog()
+# The id of a request is its sender's (checked in config.middleware); addresses of people are not logged.
+DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
+DJANGO_STRUCTLOG_STATUS_4XX_LOG_LEVEL = logging.INFO

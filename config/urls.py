@@ -1,21 +1,23 @@
-"""Which address answers what."""
+"""Which address answers what; /healthz, /readyz and /metrics are answered before, by config.middleware."""
 
 from django.contrib import admin
 from django.urls import include, path, register_converter
 
+from config.api_docs import DocsView, SchemaView
 from config.kernel.api.keys import KeyConverter
-from config.views import healthz
 
 register_converter(KeyConverter, "key")
 
-handler404 = "config.kernel.api.problems.not_found"
-handler500 = "config.kernel.api.problems.server_error"
+handler400 = "config.refusals.bad_request"
+handler403 = "config.refusals.permission_denied"
+handler404 = "config.refusals.not_found"
+handler500 = "config.refusals.server_error"
 
 urlpatterns = [
-    path("healthz", healthz),
+    path("schema", SchemaView.as_view(), name="schema"),
+    path("docs", DocsView.as_view(), name="docs"),
     path("admin/", admin.site.urls),
     path("", include("accounts.urls")),
     path("", include("orders.urls")),
     path("", include("ingestion.urls")),
-    path("", include("django_prometheus.urls")),
 ]
