@@ -1,21 +1,26 @@
 """Users, roles and regions."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import Permission
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models.functions import Lower, Now
+from django.db.models.functions import Collate, Lower, Now
 
 from config.kernel.fields import TextKeyField, text_key_check
+
+if TYPE_CHECKING:
+    from accounts.identities import Scope
 
 
 class UserManager(BaseUserManager["User"]):
     """Creates users that can log in; imported users are written by the resolve stage."""
 
-    def create_user(self, id: str, *, email: str | None = None, password: str | None = None, name: str = "") -> "User":
+    def create_user(self, id: str, *, email: str | None = None, password: str | None = None, name: str = "") -> User:
         """
         Create one user.
 
@@ -30,7 +35,7 @@ class UserManager(BaseUserManager["User"]):
         user.save(using=self._db, force_insert=True)
         return user
 
-    def create_superuser(self, id: str, *, email: str, password: str | None = None, name: str = "") -> "User":
+    def create_superuser(self, id: str, *, email: str, password: str | None = None, name: str = "") -> User:
         """Create a user with every permission. Arguments as for `create_user`."""
         user = self.create_user(id, email=email, password=password, name=name)
         user.is_staff = user.is_superuser = True
@@ -59,14 +64,15 @@ class User(AbstractBaseUser):
     import_chunk = models.IntegerField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
     updated_at = models.DateTimeField(auto_now=True, db_default=Now())
-    roles: "models.ManyToManyField[Role, RoleMembership]" = models.ManyToManyField(
+    roles: models.ManyToManyField[Role, RoleMembership] = models.ManyToManyField(
         "Role", through="RoleMembership", related_name="users"
     )
-    regions: "models.ManyToManyField[Region, Any]" = models.ManyToManyField(
-        "Region", related_name="managers", blank=True
-    )
+    regions: models.ManyToManyField[Region, Any] = models.ManyToManyField("Region", related_name="managers", blank=True)
 
     objects: ClassVar[UserManager] = UserManager()
+
+    scope: Scope | None = None
+    """What the roles grant, once somebody asked (see `accounts.identities`); not a field."""
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
@@ -81,6 +87,16 @@ class User(AbstractBaseUser):
                 condition=models.Q(age__isnull=True) | models.Q(age__lte=150), name="accounts_user_age_possible"
             ),
         ]
+        # Many users are only ids, which these two leave out, so that loads do not pay for them.
+        indexes: ClassVar = [
+            models.Index(
+                Collate(Lower("name"), "C"),
+                "id",
+                name="accounts_user_name_id",
+                condition=~models.Q(name=""),
+            ),
+            models.Index(fields=["country", "id"], name="accounts_user_country_id", condition=~models.Q(country="")),
+        ]
 
     def __str__(self) -> str:
         return self.name or self.id
@@ -90,6 +106,12 @@ class User(AbstractBaseUser):
         from django.contrib.auth.models import _user_has_perm  # type: ignore[attr-defined]
 
         return self.is_active and (self.is_superuser or bool(_user_has_perm(self, perm, obj)))
+
+    def get_all_permissions(self) -> set[str]:
+        """The names of all permissions that the user's roles grant; of a superuser, all there are."""
+        from django.contrib.auth.models import _user_get_permissions  # type: ignore[attr-defined]
+
+        return set(_user_get_permissions(self, None, "all"))
 
     def has_perms(self, perm_list: Iterable[str], obj: models.Model | None = None) -> bool:
         """Tell whether the user has every permission of the list."""
@@ -107,23 +129,34 @@ class Role(models.Model):
     A named set of permissions.
 
     Only a role marked `is_importable` can be given by a file, and only when the profile and the importing
-    person's own roles allow it.
+    person's own roles allow it. What a role marked `is_regional` grants holds for the countries of the user's regions
+    only (see `selectors.visible_countries`).
     """
 
     slug = models.SlugField(max_length=64, unique=True)
     name = models.CharField(max_length=128)
     permissions = models.ManyToManyField(Permission, related_name="roles", blank=True)
     is_importable = models.BooleanField(default=False)
+    is_regional = models.BooleanField(default=False)
+    version = models.PositiveIntegerField(default=1, db_default=1)
+    created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
+    updated_at = models.DateTimeField(auto_now=True, db_default=Now())
 
     def __str__(self) -> str:
         return self.name
 
 
 class RoleMembership(models.Model):
-    """A user holds a role; `import_id` says which import gave it, if one did."""
+    """
+    A user holds a role; `import_id` says which import gave it, if one did.
 
-    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
-    role = models.ForeignKey(Role, on_delete=models.CASCADE, related_name="memberships")
+    A trigger bumps the user's version with every row that comes or goes, whoever writes it: their roles are part of
+    what the API shows of them.
+    """
+
+    # The constraint and the index below serve both keys.
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships", db_index=False)
+    role = models.ForeignKey(Role, on_delete=models.CASCADE, related_name="memberships", db_index=False)
     import_id = models.BigIntegerField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -131,6 +164,7 @@ class RoleMembership(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["user", "role"], name="accounts_rolemembership_once"),
         ]
+        indexes: ClassVar = [models.Index(fields=["role", "user"], name="accounts_rolemembership_role")]
 
     def __str__(self) -> str:
         return f"{self.user_id}: {self.role_id}"
@@ -142,6 +176,9 @@ class Region(models.Model):
     slug = models.SlugField(max_length=64, unique=True)
     name = models.CharField(max_length=128)
     countries = ArrayField(models.CharField(max_length=64), default=list)
+    version = models.PositiveIntegerField(default=1, db_default=1)
+    created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
+    updated_at = models.DateTimeField(auto_now=True, db_default=Now())
 
     def __str__(self) -> str:
         return self.name
