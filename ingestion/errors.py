@@ -63,11 +63,6 @@ class ProfileBuiltInError(ApplicationError):
     message = "{profile!r} ships with Sluice and cannot be changed. Keep yours under another name."
 
 
-class UploadNotFoundError(ApplicationError):
-    code, status = "upload_not_found", 404
-    message = "There is no upload {upload_id}."
-
-
 class UploadPartialError(ApplicationError):
     code, status = "upload_is_partial", 409
     message = "Upload {upload_id} is one part of several. Concatenate them, and import the final upload."

@@ -10,12 +10,10 @@ from django.db import transaction
 from config.kernel.errors import ApplicationError
 from ingestion import states
 from ingestion.errors import (
-    BytesGoneError,
     ImportNotFoundError,
     ImportNotResumableError,
     ImportNotStartedError,
     ImportOfCommandError,
-    UploadNotFoundError,
     UploadPartialError,
 )
 from ingestion.models import Import, Source, Upload
@@ -31,6 +29,7 @@ from ingestion.services import (
     root_of,
     serialise,
 )
+from ingestion.uploads.errors import UploadGoneError, UploadNotFoundError
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +38,7 @@ QUEUE_LARGE: Final = "large"
 SMALL_BYTES: Final = 8 << 20
 """An upload up to this size is done by the workers for small ones, so that it never waits for a large one."""
 CANDIDATES: Final = 20
+GONE: Final = (Upload.State.TERMINATED, Upload.State.EXPIRED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +123,7 @@ def import_from_upload(
     Returns:
         (import, whether it is new).
     Raises:
-        BytesGoneError: the upload expired or was terminated.
+        UploadNotFoundError, UploadGoneError: it was deleted, expired or terminated.
         UploadPartialError: it is one part of several.
         ParentNotUsableError, ImportNotFoundError: no import can be the child of that parent.
     """
@@ -166,8 +166,8 @@ def _usable(upload: Upload) -> Upload:
     held = Upload.objects.select_for_update().filter(pk=upload.pk).first()
     if held is None:
         raise UploadNotFoundError(upload_id=str(upload.pk))
-    if held.state in (Upload.State.TERMINATED, Upload.State.EXPIRED):
-        raise BytesGoneError(name=f"upload {held.pk}")
+    if held.state in GONE:
+        raise UploadGoneError(upload_id=str(held.pk), state=held.state)
     if held.concatenation == "partial":
         raise UploadPartialError(upload_id=str(held.pk))
     return held
@@ -314,7 +314,7 @@ def import_begin(*, import_id: int, now: datetime) -> Import:
     Raises:
         ImportNotFoundError, ImportNotResumableError: there is none, or it has ended.
         ImportOfCommandError: it reads a local file.
-        BytesGoneError: the upload expired or was terminated.
+        UploadGoneError: the upload expired or was terminated.
     """
     with transaction.atomic():
         owner = _held(import_id)
@@ -406,8 +406,8 @@ def _go_on(owner: Import, *, now: datetime) -> Import:
 
 def _queue_up(owner: Import) -> None:
     upload = Upload.objects.filter(pk=owner.upload_id).first()
-    if upload is None or upload.state in (Upload.State.TERMINATED, Upload.State.EXPIRED):
-        raise BytesGoneError(name=f"upload {owner.upload_id}")
+    if upload is None or upload.state in GONE:
+        raise UploadGoneError(upload_id=str(owner.upload_id), state=upload.state if upload else "deleted")
     owner.state = states.QUEUED if upload.state == Upload.State.COMPLETE else states.UPLOADING
     owner.save(update_fields=["state"])
     _wake_after_commit(owner)
