@@ -20,8 +20,8 @@ class Item(models.Model):
     retired_at = models.DateTimeField(null=True, blank=True)
     import_id = models.BigIntegerField(null=True, blank=True, editable=False)
     import_chunk = models.IntegerField(null=True, blank=True, editable=False)
-    created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
-    updated_at = models.DateTimeField(auto_now=True, db_default=Now())
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         constraints: ClassVar = [text_key_check("sku", name="orders_item_sku_valid")]
@@ -51,8 +51,8 @@ class Order(models.Model):
     import_chunk = models.IntegerField(null=True, blank=True, editable=False)
     import_record = models.BigIntegerField(null=True, blank=True, editable=False)
     attributes = models.JSONField(null=True, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
-    updated_at = models.DateTimeField(auto_now=True, db_default=Now())
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         constraints: ClassVar = [

@@ -18,6 +18,9 @@ TRANSITIONS: Final[dict[str, frozenset[str]]] = {
     CANCELLED: frozenset(),
 }
 
+AMENDABLE: Final = frozenset({PLACED, PAID})
+CANCELLABLE: Final = frozenset(state for state, targets in TRANSITIONS.items() if CANCELLED in targets)
+
 
 def reachable(source: str) -> frozenset[str]:
     """

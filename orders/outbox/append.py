@@ -13,6 +13,8 @@ queries = load_queries("orders.outbox", "append")
 
 PLACED: Final = "com.sluice.order.placed.v1"
 AMENDED: Final = "com.sluice.order.amended.v1"
+STATUS_CHANGED: Final = "com.sluice.order.status_changed.v1"
+CANCELLED: Final = "com.sluice.order.cancelled.v1"
 
 
 def append_bulk(cursor: CursorWrapper, *, order_ids: Sequence[str], source: str) -> None:

@@ -46,5 +46,25 @@ def require_match(request: Request, etag: str) -> None:
         raise PreconditionFailedError(etag=etag)
 
 
+def expected_versions(request: Request, *, required: bool = True) -> frozenset[str] | None:
+    """
+    The versions that If-Match names, for a service that compares them under its lock.
+
+    Args:
+        required: whether a request without If-Match is refused.
+    Returns:
+        what stands between the quotes of strong ETags; None: any version will do (`*`, or no header).
+    Raises:
+        PreconditionRequiredError: no If-Match.
+    """
+    header = request.headers.get("If-Match", "").strip()
+    if not header:
+        if required:
+            raise PreconditionRequiredError
+        return None
+    tags = [tag.strip() for tag in header.split(",")]
+    return None if "*" in tags else frozenset(tag[1:-1] for tag in tags if tag[:1] == tag[-1:] == '"')
+
+
 def _matches_strongly(header: str, etag: str) -> bool:
     return any(tag.strip() in ("*", etag) for tag in header.split(","))

@@ -117,7 +117,7 @@ class KeysetPagination(BasePagination):
         return Response({"next": self._link(self._next), "previous": self._link(self._previous), "results": data})
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        link = {"type": "string", "format": "uri", "nullable": True}
+        link = {"type": "string", "format": "uri", "nullable": True, "example": "https://sluice.example/orders?cursor=…"}
         next_page = {**link, "description": NEXT_PAGE}
         return {
             "type": "object",

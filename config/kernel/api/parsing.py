@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import IO, Any, ClassVar, Final, NoReturn
 
 from rest_framework.exceptions import ParseError
-from rest_framework.parsers import JSONParser
+from rest_framework.parsers import BaseParser
 
 from config.kernel.errors import ApplicationError
 
@@ -34,9 +34,10 @@ class ExactNumber(float):
         return self.written
 
 
-class StrictJSONParser(JSONParser):
-    """The API's parser of JSON bodies."""
+class StrictJSONParser(BaseParser):
+    """The API's parser of JSON bodies. Not a DRF JSONParser: for that the whole body is read first, however large."""
 
+    media_type = "application/json"
     max_bytes: ClassVar[int] = MAX_BODY_BYTES
 
     def parse(

@@ -5,6 +5,8 @@ unknown name is a mistake of the sender's, which is told instead of ignored.
 
 import json
 import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -12,26 +14,48 @@ from django.core.validators import RegexValidator
 from drf_spectacular.extensions import OpenApiSerializerExtension
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail
 
 from config.kernel.fields import TEXT_KEY_LENGTH, TEXT_KEY_MESSAGE, TEXT_KEY_PATTERN
 
 # The same as TEXT_KEY_PATTERN, as ECMA-262 writes it; U+0000 is refused for all texts.
 DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
+MOMENT: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})?", re.ASCII
+)
 TEXT_KEY_SCHEMA: Final = TEXT_KEY_PATTERN.replace(r"\A", "^").replace(r"\Z", "$").replace(r"\u0001", r"\u0000")
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses names that it has no field for."""
+    """
+    Refuses names that it has no field for.
 
-    default_error_messages = {"unknown_field": "There is no such field."}
+    A subclass may say in `immutable` why a name that readers see cannot be sent: {"user_id": "It never changes."}; and
+    in `one_of` that exactly one of these fields must be there.
+    """
+
+    immutable: Mapping[str, str] = {}
+    one_of: Sequence[str] = ()
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict):
-            unknown = data.keys() - {name for name, field in self.fields.items() if not field.read_only}
-            if unknown:
-                message = self.error_messages["unknown_field"]
-                raise serializers.ValidationError({name: [message] for name in sorted(unknown)}, code="unknown_field")
+            self._refuse_unknown(data)
+            given = [name for name in self.one_of if name in data]
+            if self.one_of and len(given) != 1:
+                message = f"Give one of {', '.join(self.one_of)}, and only one."
+                raise serializers.ValidationError({(given or self.one_of[:1])[-1]: [message]}, code="exclusive")
         return super().to_internal_value(data)
+
+    def _refuse_unknown(self, data: dict[str, Any]) -> None:
+        known = {name for name, field in self.fields.items() if not field.read_only}
+        errors = {
+            name: [ErrorDetail(self.immutable[name], "immutable")]
+            if name in self.immutable
+            else [ErrorDetail("There is no such field.", "unknown_field")]
+            for name in sorted(data.keys() - known)
+        }
+        if errors:
+            raise serializers.ValidationError(errors)
 
 
 class StrictSerializerExtension(OpenApiSerializerExtension):
@@ -43,8 +67,10 @@ class StrictSerializerExtension(OpenApiSerializerExtension):
 
     def map_serializer(self, auto_schema: Any, direction: Any) -> Any:
         schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
-        if schema.get("type") == "object":
+        if direction == "request":
             schema["additionalProperties"] = False
+            if self.target.one_of:
+                schema["oneOf"] = [{"required": [name]} for name in self.target.one_of]
         return schema
 
 
@@ -129,3 +155,16 @@ class JsonObjectField(serializers.DictField):
         if len(json.dumps(value)) > self.max_bytes:
             self.fail("too_long", max_bytes=self.max_bytes)
         return value
+
+
+class MomentField(serializers.DateTimeField):
+    """A date and time with its offset from UTC (RFC 3339); without one it could be anywhere."""
+
+    default_error_messages = {"offset": "Give the offset from UTC, such as 2026-03-04T09:12:00Z."}
+
+    def to_internal_value(self, value: Any) -> datetime:
+        if not isinstance(value, str) or not MOMENT.fullmatch(value):
+            self.fail("invalid", format="2026-03-04T09:12:00Z")
+        if value[-1] not in "Zz" and value[-6] not in "+-":
+            self.fail("offset")
+        return super().to_internal_value(value)
