@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/requirements.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test faults lint format bench bench-10gb requirements stop clean
+.PHONY: help venv up demo test faults schemathesis lint format bench bench-10gb bench-api requirements stop clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ $(STAMP): requirements.txt requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
 	@touch $(STAMP)
 
+up: $(STAMP) ## Start everything here until Ctrl-C: site, workers, databases (PORT=8000)
+	@exec $(BIN)/python tools/up.py
+
 demo: $(STAMP) ## Load a made-up file with defects and show what became of it
 	@$(BIN)/python tools/demo.py
 
@@ -27,6 +30,9 @@ test: $(STAMP) ## Run all tests (starts its own Postgres, Valkey and Kafka)
 
 faults: $(STAMP) ## Kill workers, the command and Postgres 50 times (about 4 minutes)
 	@SLUICE_FAULT_KILLS=50 $(BIN)/python -m pytest tests/faults
+
+schemathesis: $(STAMP) ## Try to break the API with some thousands of requests (about 10 minutes)
+	@SLUICE_SCHEMATHESIS_EXAMPLES=60 $(BIN)/python -m pytest -s tests/integration/running/test_schemathesis.py
 
 lint: $(STAMP) ## Check style, types, import directions and migrations
 	@$(BIN)/ruff check .
@@ -44,6 +50,9 @@ bench: $(STAMP) ## Measure our speed beside what others reach (about 15 minutes)
 
 bench-10gb: $(STAMP) ## Load 10 GB and watch rate and memory (needs 60 GB of disk)
 	@$(BIN)/python -m benchmarks.ten_gb
+
+bench-api: $(STAMP) ## Measure the API: cached reads, uploads, imports, orders beside a bulk load (about 5 minutes)
+	@$(BIN)/python -m benchmarks.api
 
 requirements: $(STAMP) ## Compile requirements*.in into requirements*.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

@@ -12,15 +12,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from config.multiprocess import metrics_directory 
+from config.multiprocess import metrics_directory
 
 # Before anything imports prometheus_client, which looks at it once.
 metrics_directory.prepare()
 # Requests end before their clients give up; commands and workers may copy for minutes.
 os.environ.setdefault("STATEMENT_TIMEOUT_SECONDS", "30")
 
-from config import settings  # noqa: E402 - a wrong setting ends the start here, not in every web process
-from config.env import env_int, env_str 
+from config import request_bodies, settings  # noqa: E402 - a wrong setting ends the start here, not in every web process
+from config.env import env_int, env_str  # noqa: E402
 
 bind = env_str("BIND", "127.0.0.1:8000")
 workers = env_int("WEB_PROCESSES", 2)
@@ -55,6 +55,14 @@ def post_worker_init(_worker: Any) -> None:
     from config.refusals import answer_with_problems  # needs Django, which is there by now
 
     answer_with_problems()
+
+
+def pre_request(worker: Any, request: Any) -> None:
+    request_bodies.watch(worker, request)
+
+
+def post_request(_worker: Any, request: Any, _environ: Any, _response: Any) -> None:
+    request_bodies.end(request)
 
 
 def child_exit(_server: Any, worker: Any) -> None:

@@ -40,6 +40,9 @@ class RequestIdMiddleware:
         request.META["HTTP_X_REQUEST_ID"] = request_id  # where django-structlog reads it
         response = self._get_response(request)
         response.headers[REQUEST_ID] = request_id
+        if not response.streaming and "Content-Length" not in response.headers:
+            # CommonMiddleware has not seen it.
+            response.headers["Content-Length"] = str(len(response.content))
         return response
 
 

@@ -18,7 +18,7 @@ or in as many as it takes with any [tus](https://tus.io) client at `/uploads`. T
 **Pages** follow `next` and `previous` as they are given; nothing is counted.
 
 **Changes** of users, orders and profiles need `If-Match` with the `ETag` you have read, so that nobody's change is
-overwritten unseen. Creating takes an `Idempotency-Key`, so that a request can be repeated safely; it is always optional.
+overwritten unseen. Creating takes an `Idempotency-Key`, so that a request can be repeated safely; it is optional.
 
 **Errors** are `application/problem+json` (RFC 9457). `code` is stable, `detail` is for people, `errors` lists every
 field that is not valid. Quote the `X-Request-ID` of an answer when you ask for help.

@@ -48,5 +48,5 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 def _not_ready(detail: str) -> HttpResponse:
     response = problem_response("not_ready", 503, detail)
-    response.headers.update(NOT_STORED)
+    response.headers["Cache-Control"] = "no-store"
     return response
