@@ -81,3 +81,33 @@ class ImportOfCommandError(ApplicationError):
 class ImportNotStartedError(ApplicationError):
     code, status = "import_not_started", 409
     message = "Import {import_id} has not been started yet: POST /imports/{import_id}/start."
+
+
+class ImportNotStoppedError(ApplicationError):
+    code, status = "import_not_stopped", 409
+    message = "Import {import_id} is {state}: only one that failed or was cancelled leaves records unprocessed."
+
+
+class CertificateNotReadyError(ApplicationError):
+    code, status = "certificate_not_ready", 409
+    message = "Import {import_id} is {state} and has no certificate yet."
+    headers = {"Retry-After": "2"}
+
+
+class SeveralHeadersError(ApplicationError):
+    """`links` has the address of each source's file."""
+
+    code, status = "several_headers", 409
+    message = "The files of import {import_id} have different headers; ask for one of them by ?source=."
+
+
+class SourceNotFoundError(ApplicationError):
+    code, status = "source_not_found", 404
+    message = "Import {import_id} has no source {source}."
+
+
+class UnreadableSourceError(ApplicationError):
+    """`reason` is the reader's own code, such as `unreadable_header`."""
+
+    code, status = "unreadable_source", 422
+    message = "{name} cannot be read: {explanation} {hint}"

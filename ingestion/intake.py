@@ -152,6 +152,7 @@ def import_from_upload(
             created_at=now,
             upload=upload,
             dry_run=dry_run,
+            forced=force,
             while_uploading=while_uploading and not missing and not dry_run and not complete,
             queue=_queue_for(upload),
         )

@@ -1,6 +1,7 @@
 """A preview: what was detected about a file, and its first records as they would be loaded. Writes nothing."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,29 @@ from ingestion.validation import FieldError, Validator
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """
+    What would become of the records of the sample, as far as it can be told without the database.
+
+    `errors`: how many there are of each code, the most frequent first.
+    """
+
+    records: int = 0
+    rejected: int = 0
+    ignored: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def valid(self) -> int:
+        return self.records - self.rejected - self.ignored
+
+
+@dataclass(frozen=True)
 class Preview:
     """
     `settlement` is None where the columns could not be mapped; `problems` then says what is missing, and `records` hold
-    the raw columns by name instead of the fields.
+    the raw columns by name instead of the fields. `records`, `errors` and `ignored` are of the first `records_seen`
+    records, `prediction` is of all records of the sample.
     """
 
     opened: Opened
@@ -26,6 +46,7 @@ class Preview:
     errors: list[FieldError]
     ignored: dict[str, int]
     records_seen: int
+    prediction: Prediction = field(default_factory=Prediction)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-safe."""
@@ -72,6 +93,11 @@ def preview(path: str, *, profile: Profile, spool_directory: Path, records: int)
         ingestion.reader.ReaderError: it cannot be opened, or no header was found.
     """
     opened = open_and_detect(path, profile=profile, spool_directory=spool_directory)
+    return preview_opened(opened, profile=profile, records=records)
+
+
+def preview_opened(opened: Opened, *, profile: Profile, records: int) -> Preview:
+    """Look at the beginning of a source that was opened already; arguments as of `preview`."""
     try:
         settlement = settle(profile, opened.dialect, opened.tables)
     except SettlementError as error:
@@ -96,7 +122,8 @@ def _validated(opened: Opened, settlement: Settlement, records: int) -> Preview:
     batch = read_span(head[span.offset : span.offset + span.length], span=span, dialect=dialect)
     validated = Validator(settlement).validate(batch)
     # The last record of an incomplete sample may be cut off.
-    seen = min(records, batch.records if opened.complete else max(1, batch.records - 1))
+    whole = batch.records if opened.complete else max(1, batch.records - 1)
+    seen = min(records, whole)
     frame = validated.frame.filter(pl.col("ordinal") < seen)
     told = [name for name in frame.columns if name != "ordinal" and frame.get_column(name).null_count() < frame.height]
     return Preview(
@@ -107,4 +134,19 @@ def _validated(opened: Opened, settlement: Settlement, records: int) -> Preview:
         errors=[error for error in validated.errors if error.ordinal < seen],
         ignored={reason: int((ordinals < seen).sum()) for reason, ordinals in batch.ignored.items() if len(ordinals)},
         records_seen=seen,
+        prediction=_predicted(
+            [error for error in validated.errors if error.ordinal < whole],
+            records=whole,
+            ignored=sum(int((ordinals < whole).sum()) for ordinals in batch.ignored.values()),
+        ),
+    )
+
+
+def _predicted(errors: list[FieldError], *, records: int, ignored: int) -> Prediction:
+    by_code = Counter(error.code for error in errors)
+    return Prediction(
+        records=records,
+        rejected=len({error.ordinal for error in errors}),
+        ignored=ignored,
+        errors=dict(sorted(by_code.items(), key=lambda entry: (-entry[1], entry[0]))),
     )

@@ -14,7 +14,8 @@ from typing import Final
 from django.db.models import QuerySet
 
 from ingestion.models import Import, Reject, Source as SourceRow
-from ingestion.reader import ReaderError, Source
+from ingestion.opening import source_from_descriptor
+from ingestion.reader import ReaderError
 from ingestion.rejects import RAW_LIMIT_BYTES
 
 COPY_BYTES: Final = 1 << 20
@@ -150,7 +151,7 @@ def _record_bytes(source: SourceRow, offset: int, length: int, raw: bytes | None
     if raw is not None:
         yield raw
         return
-    reader = Source.from_descriptor(source.descriptor)
+    reader = source_from_descriptor(source.descriptor)
     for start in range(0, length, COPY_BYTES):
         try:
             yield reader.read(offset + start, min(COPY_BYTES, length - start))

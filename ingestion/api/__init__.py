@@ -1,0 +1,1 @@
+"""Ingestion over HTTP: uploads (tus and whole files), imports and what became of their records, profiles."""

@@ -1,0 +1,391 @@
+"""What requests may say, and how answers look: checked on the way in, described to the schema on the way out."""
+
+from typing import Any, Final
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from config.kernel.api.strict import StrictSerializer, TextField, WholeNumberField
+from ingestion import states
+from ingestion.profiles import FIELDS
+from ingestion.validation.codes import CODES
+
+LARGEST_ID: Final = (1 << 63) - 1
+ON_CONFLICT: Final = ("skip", "update", "error")
+PROFILE_NAME: Final = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+
+
+class FlagField(serializers.BooleanField):
+    """A JSON true or false, nothing like it."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+class RatioField(serializers.FloatField):
+    """A JSON number from 0 to 1."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(min_value=0, max_value=1, **options)
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool | str):
+            self.fail("invalid")
+        return float(super().to_internal_value(data))
+
+
+@extend_schema_field({"oneOf": [{"type": "string", "maxLength": 64}, {"type": "object", "additionalProperties": True}]})
+class ProfileField(serializers.Field[Any, Any, Any, Any]):
+    """The name of a profile, or a whole one in the layout of `GET /profiles/{name}`."""
+
+    default_error_messages = {"invalid": "The name of a profile, or an object that defines one."}
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str | dict) or (isinstance(data, str) and len(data) > 64):
+            self.fail("invalid")
+        return data
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in FIELDS},
+        "additionalProperties": False,
+        "example": {"order_id": "InvoiceNo", "user_country": ""},
+    }
+)
+class MappingField(serializers.DictField):
+    """Field → column."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(child=TextField(allow_blank=True, max_length=1024), **options)
+
+
+# Requests
+
+
+class ImportRequestSerializer(StrictSerializer):
+    """An import of an upload. What is left out, the profile decides."""
+
+    upload = serializers.UUIDField(help_text="id of the upload; it may still be under way")
+    profile = ProfileField(required=False, help_text="default: the upload's, else sluice")
+    mapping = MappingField(required=False, help_text="field → column, instead of the profile's; an empty column: none")
+    on_conflict = serializers.ChoiceField(choices=ON_CONFLICT, required=False)
+    max_errors = WholeNumberField(min_value=0, max_value=LARGEST_ID, required=False, allow_null=True)
+    max_error_ratio = RatioField(required=False, allow_null=True)
+    parent = WholeNumberField(
+        min_value=1,
+        max_value=LARGEST_ID,
+        required=False,
+        allow_null=True,
+        help_text="the import whose mended rejects these are",
+    )
+    force = FlagField(required=False, default=False, help_text="import the same bytes again")
+    dry_run = FlagField(required=False, default=False, help_text="predict only; nothing is written")
+    while_uploading = FlagField(
+        required=False,
+        default=False,
+        help_text="begin before the last byte has arrived, if the profile settles all formats",
+    )
+    start = FlagField(required=False, default=True, help_text="false: wait for POST …/start")
+
+
+class WholeQuerySerializer(StrictSerializer):
+    """The parameters of an import whose bytes are the request's body."""
+
+    profile = serializers.CharField(required=False, max_length=64, help_text="name of a profile; default sluice")
+    filename = serializers.CharField(required=False, max_length=1024, help_text="how to call the file")
+    map = serializers.ListField(
+        child=serializers.CharField(max_length=1100),
+        required=False,
+        help_text="FIELD=COLUMN, as often as need be",
+    )
+    on_conflict = serializers.ChoiceField(choices=ON_CONFLICT, required=False)
+    max_errors = serializers.IntegerField(min_value=0, max_value=LARGEST_ID, required=False)
+    max_error_ratio = serializers.FloatField(min_value=0, max_value=1, required=False)
+    parent = serializers.IntegerField(
+        min_value=1, max_value=LARGEST_ID, required=False, help_text="the import whose mended rejects these are"
+    )
+    force = serializers.BooleanField(required=False, default=False, help_text="import the same bytes again")
+    dry_run = serializers.BooleanField(required=False, default=False, help_text="predict only; nothing is written")
+    start = serializers.BooleanField(required=False, default=True, help_text="false: wait for POST …/start")
+
+    def validate_map(self, value: list[str]) -> dict[str, str]:
+        mapping = {}
+        for text in value:
+            name, found, column = text.partition("=")
+            if not found or not name.strip():
+                raise serializers.ValidationError("Should be FIELD=COLUMN, for instance order_id=InvoiceNo.")
+            mapping[name.strip()] = column.strip()
+        return mapping
+
+
+class ImportFilterSerializer(serializers.Serializer[Any]):
+    """Which imports to list."""
+
+    state = serializers.MultipleChoiceField(choices=states.ALL, required=False, help_text="repeat it for several")
+    profile = serializers.CharField(required=False, max_length=128)
+    created_by = serializers.CharField(required=False, max_length=128)
+    parent = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST_ID)
+
+
+class RejectFilterSerializer(serializers.Serializer[Any]):
+    """Which errors to list."""
+
+    code = serializers.ChoiceField(choices=sorted(CODES), required=False, help_text="an error code of docs/pipeline.md")
+
+
+class SourceChoiceSerializer(serializers.Serializer[Any]):
+    """Of which source; only imports of the command have several."""
+
+    source = serializers.IntegerField(required=False, min_value=0, max_value=1 << 31, help_text="number of the source")
+
+
+class PreviewQuerySerializer(StrictSerializer):
+    """How to look at an upload."""
+
+    profile = serializers.CharField(required=False, max_length=64, help_text="name of a profile; default: the upload's")
+    map = WholeQuerySerializer._declared_fields["map"]
+    records = serializers.IntegerField(
+        required=False, default=10, min_value=1, max_value=100, help_text="how many records to show"
+    )
+
+    validate_map = WholeQuerySerializer.validate_map
+
+
+class RecordsQuerySerializer(StrictSerializer):
+    """How much of a file to show."""
+
+    records = serializers.IntegerField(
+        required=False, default=10, min_value=1, max_value=100, help_text="how many records to show"
+    )
+
+
+# Answers
+
+
+class UploadEntrySerializer(serializers.Serializer[Any]):
+    """The upload that an import reads."""
+
+    id = serializers.UUIDField()
+    filename = serializers.CharField(allow_blank=True)
+    state = serializers.CharField()
+    received_bytes = serializers.IntegerField()
+    length_bytes = serializers.IntegerField(allow_null=True)
+    sha256 = serializers.CharField(allow_null=True)
+
+
+class ProgressSerializer(serializers.Serializer[Any]):
+    """How far and how fast; rates are those of the last 30 seconds."""
+
+    bytes_done = serializers.IntegerField()
+    bytes_total = serializers.IntegerField(allow_null=True)
+    records_done = serializers.IntegerField()
+    records_total = serializers.IntegerField(allow_null=True)
+    chunks_done = serializers.IntegerField()
+    chunks_planned = serializers.IntegerField()
+    bytes_per_second = serializers.IntegerField(allow_null=True)
+    records_per_second = serializers.IntegerField(allow_null=True)
+    eta_seconds = serializers.IntegerField(allow_null=True)
+
+
+class OutcomesSerializer(serializers.Serializer[Any]):
+    """Every record has exactly one of these."""
+
+    loaded = serializers.IntegerField()
+    unchanged = serializers.IntegerField()
+    skipped = serializers.IntegerField()
+    rejected = serializers.IntegerField()
+    ignored = serializers.IntegerField()
+    unprocessed = serializers.IntegerField()
+
+
+class ImportSummarySerializer(serializers.Serializer[Any]):
+    """An import in a list."""
+
+    id = serializers.IntegerField()
+    state = serializers.ChoiceField(choices=states.ALL)
+    reason = serializers.CharField(allow_blank=True, help_text="why it failed, was paused or waits")
+    profile = serializers.CharField(allow_blank=True)
+    upload = UploadEntrySerializer(allow_null=True)
+    created_by = serializers.CharField(allow_null=True, help_text="null: ingest_csv")
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    ended_at = serializers.DateTimeField(allow_null=True)
+    dry_run = serializers.BooleanField()
+    while_uploading = serializers.BooleanField()
+    parent = serializers.IntegerField(allow_null=True)
+    duplicate_of = serializers.IntegerField(allow_null=True)
+    progress = ProgressSerializer()
+    outcomes = OutcomesSerializer()
+    errors = serializers.DictField(  # type: ignore[assignment]
+        child=serializers.IntegerField(), help_text="errors by code, the most frequent first"
+    )
+    open_rejects = serializers.IntegerField(
+        allow_null=True, help_text="rejected records that no child has brought in; null for children and dry runs"
+    )
+
+
+class SourceSerializer(serializers.Serializer[Any]):
+    """A file of an import, as it was understood; there is none until the import was prepared."""
+
+    number = serializers.IntegerField()
+    name = serializers.CharField()
+    bytes = serializers.IntegerField(allow_null=True)
+    sha256 = serializers.CharField(allow_null=True)
+    records = serializers.IntegerField(allow_null=True)
+    dialect = serializers.DictField(child=serializers.JSONField())
+    settlement = serializers.DictField(child=serializers.JSONField())
+    evidence = serializers.DictField(child=serializers.JSONField())
+
+
+class ImportSerializer(ImportSummarySerializer):
+    """An import with all there is to say about it."""
+
+    options = serializers.DictField(child=serializers.JSONField(), help_text="the profile, as it is applied")
+    sources = SourceSerializer(many=True)
+    children = serializers.ListField(child=serializers.IntegerField())
+    links = serializers.DictField(child=serializers.CharField())
+
+
+class RejectSerializer(serializers.Serializer[Any]):
+    """One error of one record."""
+
+    source = serializers.CharField()  # type: ignore[assignment]
+    record = serializers.IntegerField()
+    line = serializers.IntegerField()
+    byte_offset = serializers.IntegerField()
+    byte_length = serializers.IntegerField()
+    column_number = serializers.IntegerField(allow_null=True)
+    column_name = serializers.CharField(allow_null=True)
+    code = serializers.ChoiceField(choices=sorted(CODES))
+    message = serializers.CharField()
+    value = serializers.CharField(allow_null=True, allow_blank=True)
+    raw = serializers.CharField(
+        allow_null=True, help_text="the record's text, up to 4 KiB, with its first error; null where it has none"
+    )
+    raw_complete = serializers.BooleanField(allow_null=True)
+
+
+class ChunkSerializer(serializers.Serializer[Any]):
+    """A part of an import, as workers see it."""
+
+    number = serializers.IntegerField()
+    source = serializers.IntegerField()  # type: ignore[assignment]
+    offset = serializers.IntegerField()
+    length = serializers.IntegerField()
+    first_record = serializers.IntegerField()
+    records = serializers.IntegerField()
+    state = serializers.ChoiceField(choices=tuple(states.CHUNK_TRANSITIONS))
+    attempts = serializers.IntegerField()
+    worker = serializers.CharField(allow_blank=True)
+    lease_until = serializers.DateTimeField(allow_null=True)
+    resolved_at = serializers.DateTimeField(allow_null=True)
+    merged_at = serializers.DateTimeField(allow_null=True)
+    outcomes = serializers.DictField(child=serializers.IntegerField())
+    errors = serializers.DictField(child=serializers.IntegerField())  # type: ignore[assignment]
+    last_error = serializers.CharField(allow_blank=True)
+
+
+class DisagreementSerializer(serializers.Serializer[Any]):
+    """A value that lost against an earlier record of the same user, item or order."""
+
+    entity = serializers.ChoiceField(choices=("user", "item", "order"))
+    key = serializers.CharField()
+    field = serializers.CharField()
+    kept = serializers.CharField(allow_blank=True)
+    seen = serializers.CharField(allow_blank=True)
+    first_record = serializers.IntegerField()
+    records = serializers.IntegerField(help_text="how many records of one chunk said so")
+
+
+class CertificateSerializer(serializers.Serializer[Any]):
+    """What an import did, signed."""
+
+    certificate = serializers.DictField(child=serializers.JSONField())
+    signature = serializers.CharField(help_text="django.core.signing, salt sluice.certificate; holds the certificate")
+
+
+class PreviewErrorSerializer(serializers.Serializer[Any]):
+    """What is wrong with a record of the sample."""
+
+    record = serializers.IntegerField()
+    column = serializers.IntegerField(allow_null=True)
+    column_name = serializers.CharField(allow_null=True, allow_blank=True)
+    code = serializers.CharField()
+    message = serializers.CharField()
+    value = serializers.CharField(allow_null=True, allow_blank=True)
+
+
+class PredictionSerializer(serializers.Serializer[Any]):
+    """What would become of the sample, as far as it can be told without the database."""
+
+    records = serializers.IntegerField()
+    valid = serializers.IntegerField()
+    rejected = serializers.IntegerField()
+    ignored = serializers.IntegerField()
+    errors = serializers.DictField(child=serializers.IntegerField())  # type: ignore[assignment]
+
+
+class MappedColumnSerializer(serializers.Serializer[Any]):
+    """The columns that fill a field; several when a template puts them together."""
+
+    columns = serializers.ListField(child=serializers.CharField())
+    default = serializers.CharField(allow_null=True)
+
+
+class PreviewSerializer(serializers.Serializer[Any]):
+    """How a file would be read."""
+
+    source = serializers.CharField()  # type: ignore[assignment]
+    kind = serializers.CharField(help_text="plain, gzip, zstd or zip")
+    bytes = serializers.IntegerField(allow_null=True)
+    dialect = serializers.DictField(child=serializers.JSONField())
+    evidence = serializers.DictField(child=serializers.CharField())
+    mapped = serializers.BooleanField(help_text="whether every required field has a column")
+    problems = serializers.ListField(child=serializers.CharField(), help_text="what keeps it from being imported")
+    warnings = serializers.ListField(child=serializers.CharField())
+    mapping = serializers.DictField(child=MappedColumnSerializer())
+    unmapped = serializers.ListField(child=serializers.CharField())
+    formats = serializers.DictField(child=serializers.JSONField(), allow_null=True)
+    settles_everything = serializers.BooleanField(help_text="whether it could be imported while it is uploaded")
+    records = serializers.ListField(child=serializers.DictField(child=serializers.JSONField()))
+    errors = PreviewErrorSerializer(many=True)  # type: ignore[assignment]
+    prediction = PredictionSerializer()
+
+
+class ProfileSerializer(serializers.Serializer[Any]):
+    """A profile in the layout of the TOML files (docs/profiles.md), all defaults written out."""
+
+    name = serializers.RegexField(PROFILE_NAME)
+    description = serializers.CharField(allow_blank=True, required=False)
+    mapping = serializers.DictField(child=serializers.JSONField(), required=False)
+    templates = serializers.DictField(child=serializers.CharField(), required=False)
+    defaults = serializers.DictField(child=serializers.CharField(), required=False)
+    reading = serializers.DictField(child=serializers.JSONField(), required=False)
+    ids = serializers.DictField(child=serializers.JSONField(), required=False)
+    formats = serializers.DictField(child=serializers.JSONField(), required=False)
+    rules = serializers.DictField(child=serializers.JSONField(), required=False)
+
+
+class ProfileEntrySerializer(serializers.Serializer[Any]):
+    """A profile in the list."""
+
+    name = serializers.CharField()
+    description = serializers.CharField(allow_blank=True)
+    built_in = serializers.BooleanField()
+    version = serializers.IntegerField()
+    created_by = serializers.CharField(allow_null=True)
+    updated_at = serializers.DateTimeField(allow_null=True)
+    url = serializers.CharField()
+
+
+class ProfileListSerializer(serializers.Serializer[Any]):
+    """All profiles."""
+
+    results = ProfileEntrySerializer(many=True)
