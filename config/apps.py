@@ -9,7 +9,9 @@ class ConfigConfig(AppConfig):
 
     def ready(self) -> None:
         from config import checks  # noqa: F401  (registers them)
+        from config.broker import install_broker
         from config.middleware import describe_failed, describe_finished
 
+        install_broker()
         signals.bind_extra_request_finished_metadata.connect(describe_finished)
         signals.bind_extra_request_failed_metadata.connect(describe_failed)

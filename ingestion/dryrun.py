@@ -17,17 +17,17 @@ from django.db.backends.utils import CursorWrapper
 from psycopg2 import sql
 
 from config.kernel.sql import load_queries
+from ingestion.changes import NoMarks
 from ingestion.clock import utc_now
 from ingestion.copying import joined
 from ingestion.models import Import, Source as SourceRow
-from ingestion.opening import open_for_work
 from ingestion.profiles import Profile
 from ingestion.rejectfiles import write_reject_files
 from ingestion.selectors import Progress, import_progress, reject_examples
 from ingestion.services import PreparedSource, import_find_or_create, import_start, job_of
 from ingestion.stages.certify import import_certify
-from ingestion.stages.plan import Planner
-from ingestion.worker import ChunkWorker
+from ingestion.stages.plan import Planner, PlanStoppedError
+from ingestion.worker import ChunkWorker, open_for_work
 
 queries = load_queries("ingestion", "dryrun")
 
@@ -50,6 +50,10 @@ DRY_RUN_ID: Final = -1
 """No real import has this id, so no real order looks as if this import had made it."""
 
 
+class DryRunStoppedError(Exception):
+    """It was asked to stop."""
+
+
 @dataclass(frozen=True)
 class DryRun:
     """What an import would do; `certificate` has `dry_run` true and no import id."""
@@ -66,6 +70,8 @@ def dry_run(
     parent_id: int | None,
     show: Callable[[Progress], None],
     directory: Path | None,
+    created_by_id: str | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> DryRun:
     """
     Predict an import, in this process and on this connection.
@@ -73,12 +79,27 @@ def dry_run(
     Args:
         show: called after each chunk.
         directory: where the reject files go; None: none are written.
+        created_by_id: whose rights limit what a roles column may give; None: the operator's shell.
+        stop: asked between steps.
+    Raises:
+        DryRunStoppedError: `stop` said so.
     """
-    with connection.cursor() as cursor:
-        _put_shadows(cursor)
-        _bring_family(cursor, parent_id)
     try:
-        return _predict(sources=sources, profile=profile, parent_id=parent_id, show=show, directory=directory)
+        with connection.cursor() as cursor:
+            _put_shadows(cursor)
+            _bring_family(cursor, parent_id)
+            _bring_grantor(cursor, created_by_id)
+        return _predict(
+            sources=sources,
+            profile=profile,
+            parent_id=parent_id,
+            created_by_id=created_by_id,
+            show=show,
+            directory=directory,
+            stop=stop,
+        )
+    except PlanStoppedError as error:
+        raise DryRunStoppedError from error
     finally:
         # Temporary tables go with their connection.
         connection.close()
@@ -89,25 +110,37 @@ def _predict(
     sources: list[PreparedSource],
     profile: Profile,
     parent_id: int | None,
+    created_by_id: str | None,
     show: Callable[[Progress], None],
     directory: Path | None,
+    stop: Callable[[], bool],
 ) -> DryRun:
     owner, _ = import_find_or_create(
-        sources=sources, profile=profile, parent_id=parent_id, force=True, now=utc_now(), import_id=DRY_RUN_ID
+        sources=sources,
+        profile=profile,
+        parent_id=parent_id,
+        force=True,
+        created_by_id=created_by_id,
+        now=utc_now(),
+        import_id=DRY_RUN_ID,
     )
     import_start(import_id=owner.pk, now=utc_now())
     owner.refresh_from_db()
-    Planner(owner=owner, now=utc_now, running=lambda: True).run()
+    Planner(owner=owner, now=utc_now, running=lambda: not stop()).run()
     opened = {row.number: open_for_work(row) for row in SourceRow.objects.filter(owner=owner)}
     ChunkWorker(
         job=job_of(owner),
         sources=opened,
         name="dry run",
         now=utc_now,
+        stop=stop,
         before_resolve=bring_in,
         after_chunk=lambda: show(import_progress(import_id=owner.pk)),
         heartbeat=None,
+        changes=NoMarks(),
     ).run()
+    if stop():
+        raise DryRunStoppedError
     certificate = import_certify(import_id=owner.pk, now=utc_now(), active_seconds=0)
     files = []
     if directory is not None and certificate["rejected"]:
@@ -133,6 +166,12 @@ def _bring_family(cursor: CursorWrapper, parent_id: int | None) -> None:
     if parent_id is not None:
         for query in (queries.bring_imports, queries.bring_chunks):
             cursor.execute(_located(cursor, query), {"parent": parent_id})
+
+
+def _bring_grantor(cursor: CursorWrapper, created_by_id: str | None) -> None:
+    """The person's own roles decide which roles the file may give."""
+    if created_by_id is not None:
+        cursor.execute(_located(cursor, queries.bring_memberships), {"users": created_by_id})
 
 
 def bring_in(cursor: CursorWrapper, frame: pl.DataFrame) -> None:

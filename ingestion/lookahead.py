@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Generic, TypeVar
 
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, connection
 
 from ingestion.job import Claim
 from ingestion.queue import chunk_release
@@ -52,7 +52,9 @@ class LookAhead(Generic[Read]):
 
     def close(self) -> None:
         """Give back a claim that nobody took."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        # Reading an upload looks up its segments, on a connection of the thread's own.
+        self._threads.submit(connection.close)
+        self._threads.shutdown(wait=True)
         if self.claim is not None:
             # If the database is away the claim's backend is gone, and others may take the chunk at once.
             with suppress(DatabaseError, InterfaceError):

@@ -49,6 +49,13 @@ class Import(models.Model):
     step_lease_until = models.DateTimeField(null=True, blank=True)
     step_backend_pid = models.IntegerField(null=True, blank=True)
     step_backend_start = models.DateTimeField(null=True, blank=True)
+    step_error = models.TextField(blank=True, default="")
+    # Of a dry run, whose chunks nobody else can see: records_done, bytes_done, bytes_total.
+    step_progress = models.JSONField(default=dict, blank=True)
+    # Whether somebody asked for it although these bytes were imported before.
+    forced = models.BooleanField(default=False)
+    # Since when it runs without a pause; `active_seconds` has what was before. Null for imports of the command.
+    running_since = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints: ClassVar = [
@@ -60,6 +67,11 @@ class Import(models.Model):
                 fields=["queue", "id"],
                 condition=models.Q(state__in=["queued", "running", "uploading"]),
                 name="ingestion_import_to_do",
+            ),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(state__in=["failed", "cancelled"], certificate=None) & ~models.Q(queue=""),
+                name="ingestion_import_to_certify",
             ),
         ]
 

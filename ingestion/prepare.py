@@ -7,8 +7,9 @@ from typing import Final
 
 import polars as pl
 
+from ingestion.opening import MAX_DECOMPRESSED_BYTES, MAX_RATIO
 from ingestion.profiles import FIELDS, Profile, Settlement, settle
-from ingestion.reader import Dialect, DialectOverrides, Source, detect, open_source, plan, read_span
+from ingestion.reader import ByteSource, Dialect, DialectOverrides, detect, open_source, plan, read_span
 from ingestion.reader.detect import Detection
 from ingestion.services import PreparedSource
 
@@ -16,8 +17,6 @@ SAMPLE_BYTES: Final = 1 << 20
 WHOLE_FILE_BYTES: Final = 64 << 20
 """A file up to this size is judged as a whole for its encoding; a longer one by samples from all over it."""
 SAMPLES: Final = 24
-MAX_DECOMPRESSED_BYTES: Final = 1 << 40
-MAX_RATIO: Final = 1_000.0
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Opened:
     `head` is its first bytes, all of them if `complete`; `tables` are their well-formed records.
     """
 
-    source: Source
+    source: ByteSource
     detection: Detection
     tables: list[pl.DataFrame]
     head: bytes
@@ -55,12 +54,25 @@ def open_and_detect(path: str, *, profile: Profile, spool_directory: Path, shown
         path, spool_directory=spool_directory, max_decompressed_bytes=MAX_DECOMPRESSED_BYTES, max_ratio=MAX_RATIO
     )
     source.name = shown_name or source.name
+    return detect_source(source, profile=profile)
+
+
+def detect_source(source: ByteSource, *, profile: Profile, more_to_come: bool = False) -> Opened:
+    """
+    Find out how a source is written, wherever its bytes are.
+
+    Args:
+        more_to_come: it is still being uploaded, so what looks like its end may be cut off anywhere.
+    Raises:
+        ingestion.reader.ReaderError: it cannot be read.
+    """
     whole = source.head(WHOLE_FILE_BYTES)
     head = whole[:SAMPLE_BYTES]
+    complete = len(whole) <= SAMPLE_BYTES and not more_to_come
     reading = profile.reading
     detection = detect(
         head,
-        complete=len(whole) <= SAMPLE_BYTES,
+        complete=complete,
         overrides=DialectOverrides(
             encoding=reading.encoding,
             delimiter=reading.delimiter,
@@ -70,17 +82,16 @@ def open_and_detect(path: str, *, profile: Profile, spool_directory: Path, shown
             has_header=reading.has_header,
             columns=reading.columns or None,
         ),
-        more_samples=_later(source, whole),
+        more_samples=_later(source, whole, more_to_come=more_to_come),
         known_names=_known_names(profile),
     )
-    complete = len(whole) <= SAMPLE_BYTES
     tables = _tables(head, detection.dialect, complete=complete)
     return Opened(source=source, detection=detection, tables=tables, head=head, complete=complete)
 
 
-def _later(source: Source, whole: bytes) -> list[bytes]:
+def _later(source: ByteSource, whole: bytes, *, more_to_come: bool) -> list[bytes]:
     """Bytes from later places, to judge the encoding by."""
-    if len(whole) < WHOLE_FILE_BYTES or source.size is None:
+    if len(whole) < WHOLE_FILE_BYTES or source.size is None or more_to_come:
         return [whole[SAMPLE_BYTES:]] if len(whole) > SAMPLE_BYTES else []
     step = source.size // (SAMPLES + 1)
     return [source.read(step * number, 1 << 16) for number in range(1, SAMPLES)]
@@ -128,10 +139,11 @@ def prepare(
         for path in paths
     ]
     settlements = settle_all(opened, profile=profile)
-    return [_prepared(one, settlement) for one, settlement in zip(opened, settlements, strict=True)]
+    return [prepared(one, settlement) for one, settlement in zip(opened, settlements, strict=True)]
 
 
-def _prepared(one: Opened, settlement: Settlement) -> PreparedSource:
+def prepared(one: Opened, settlement: Settlement) -> PreparedSource:
+    """What is stored with the import about one source."""
     return PreparedSource(
         name=one.source.name,
         descriptor=one.source.descriptor(),

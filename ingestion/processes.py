@@ -29,12 +29,11 @@ from ingestion.clock import utc_now
 from ingestion.errors import ImportNotPausableError, SourceDiffersError
 from ingestion.job import Job
 from ingestion.models import Import, Source as SourceRow
-from ingestion.opening import open_for_work
 from ingestion.reader import ReaderError
 from ingestion.services import import_fail, import_pause
 from ingestion.stages.plan import Planner, PlanStoppedError
 from ingestion.states import RUNNING
-from ingestion.worker import ChunkWorker
+from ingestion.worker import ChunkWorker, open_for_work
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")

@@ -8,16 +8,15 @@ import polars as pl
 from django.db.backends.utils import CursorWrapper
 
 from config.kernel.sql import load_queries
-from ingestion.clock import utc_now
 from ingestion.copying import joined, query_frame
 from ingestion.job import Claim
 from ingestion.models import Chunk, Import, Reject, Source as SourceRow
-from ingestion.opening import open_for_work
 from ingestion.reader import ReaderError
 from ingestion.services import job_of
 from ingestion.stages.merge import order_headers, order_lines
 from ingestion.stages.resolve import without_ordinals
-from ingestion.worker import ChunkWorker, OpenSource
+from ingestion.worker import OpenSource, open_for_work
+from ingestion.worker.reading import ChunkReader
 
 queries = load_queries("ingestion", "recheck")
 
@@ -68,9 +67,10 @@ class Rechecker:
 
     def _same_bytes(self, row: SourceRow) -> OpenSource:
         """The source, after its SHA-256 was compared; unpacked again where it is compressed."""
-        if not row.descriptor["path"]:
-            raise SourceGoneError(f"{row.name} cannot be read twice.")
-        row.descriptor = {**row.descriptor, "spool": str(self._directory / f"{row.number}.spool")}
+        if "upload" not in row.descriptor:
+            if not row.descriptor["path"]:
+                raise SourceGoneError(f"{row.name} cannot be read twice.")
+            row.descriptor = {**row.descriptor, "spool": str(self._directory / f"{row.number}.spool")}
         source = open_for_work(row)
         digest = hashlib.sha256()
         for block in source.source.blocks():
@@ -116,8 +116,7 @@ def _frame(owner: Import, row: Chunk, origin: OpenSource) -> pl.DataFrame:
         attempts=0,
         resolved=True,
     )
-    worker = ChunkWorker(job=job_of(owner), sources={row.source: origin}, name="verify", now=utc_now)
-    work = worker.read(claim)
+    work = ChunkReader(job=job_of(owner), sources={row.source: origin}).read(claim)
     rejected = Reject.objects.filter(owner=owner, chunk=row.number, position=0).values_list("record", flat=True)
     return without_ordinals(work.frame, {record - row.first_record for record in rejected})
 

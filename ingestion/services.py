@@ -8,7 +8,8 @@ from typing import Any
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import F, Max
+from django.db.models import DurationField, ExpressionWrapper, F, FloatField, Max
+from django.db.models.functions import Coalesce, Extract, Now
 
 from ingestion import states
 from ingestion.errors import (
@@ -180,9 +181,30 @@ def import_start(*, import_id: int, now: datetime) -> None:
     current = Import.objects.get(pk=import_id)
     if not changed and current.state != states.RUNNING:
         raise ImportNotResumableError(import_id=import_id, state=current.state)
-    Import.objects.filter(pk=import_id, started_at=None).update(started_at=now)
+    _note_start(import_id, now)
     # Attempts bound a run that cannot succeed; somebody who starts it again wants new ones.
     Chunk.objects.filter(owner_id=import_id, state__in=[states.PLANNED, states.CLAIMED]).update(attempts=0)
+    Import.objects.filter(pk=import_id).exclude(step_attempts=0).update(step_attempts=0)
+
+
+def import_begin_running(*, import_id: int, now: datetime) -> None:
+    """
+    A worker begins with what somebody started; nothing happens if it runs already or was stopped meanwhile.
+
+    Args:
+        now: timezone-aware UTC.
+    """
+    changed = Import.objects.filter(pk=import_id, state__in=[states.QUEUED, states.UPLOADING]).update(
+        state=states.RUNNING, reason=""
+    )
+    if changed:
+        _note_start(import_id, now)
+
+
+def _note_start(import_id: int, now: datetime) -> None:
+    Import.objects.filter(pk=import_id, started_at=None).update(started_at=now)
+    # The command measures on its own how long it works.
+    Import.objects.filter(pk=import_id, running_since=None).exclude(queue="").update(running_since=now)
 
 
 def import_pause(*, import_id: int, reason: str = "") -> None:
@@ -195,10 +217,16 @@ def import_pause(*, import_id: int, reason: str = "") -> None:
         ImportNotPausableError: it is not running.
     """
     changed = Import.objects.filter(pk=import_id, state__in=states.sources_of(states.PAUSED)).update(
-        state=states.PAUSED, reason=reason
+        state=states.PAUSED, reason=reason, active_seconds=F("active_seconds") + _seconds_since_start(), running_since=None
     )
     if changed != 1:
         raise ImportNotPausableError(import_id=import_id)
+
+
+def _seconds_since_start() -> Coalesce:
+    """Of a row's current run; 0 for imports of the command."""
+    elapsed = ExpressionWrapper(Now() - F("running_since"), output_field=DurationField())
+    return Coalesce(Extract(elapsed, "epoch"), 0.0, output_field=FloatField())
 
 
 def import_cancel(*, import_id: int, now: datetime) -> None:

@@ -27,11 +27,12 @@ from ingestion.reader.errors import (
 )
 from ingestion.reader.exact import Defect, fields_as_read
 from ingestion.reader.read import read_span
-from ingestion.reader.source import Source, open_source
+from ingestion.reader.source import ByteSource, Source, open_source
 from ingestion.reader.split import Span, plan
 
 __all__ = [
     "Batch",
+    "ByteSource",
     "Cleaned",
     "CorruptArchive",
     "DecompressionLimit",

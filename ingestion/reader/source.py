@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Protocol, Self
 
 import zstandard
 
@@ -32,6 +32,38 @@ SAMPLE_BYTES = 1 << 16
 SAMPLES = 16
 MEMBER_SUFFIXES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".psv")
 _MAGIC = ((b"\x1f\x8b", GZIP), (b"\x28\xb5\x2f\xfd", ZSTD), (b"PK\x03\x04", ZIP), (b"PK\x05\x06", ZIP))
+
+
+class ByteSource(Protocol):
+    """What the pipeline needs of the bytes of a file; `Source` is the one for files on this machine."""
+
+    name: str
+    kind: str
+    size: int | None
+
+    def descriptor(self) -> dict[str, Any]:
+        """A JSON-safe form from which the source can be opened again."""
+
+    def blocks(self, block_bytes: int = 1 << 20) -> Iterator[bytes]:
+        """All decompressed bytes from the start; sets `size` at the end. May wait for bytes still to come."""
+
+    def blocks_from(self, offset: int) -> Iterator[bytes]:
+        """The decompressed bytes from an offset on, as far as they are there now; keeps no copy of them."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes at a decompressed offset. Raises SourceUnavailable when they are not there."""
+
+    def head(self, length: int = 1 << 20) -> bytes:
+        """The first bytes, decompressed."""
+
+    def identity(self) -> dict[str, int] | None:
+        """Something that changes with the bytes; None where they cannot change."""
+
+    def fingerprint(self) -> str | None:
+        """Quick likeness of the bytes as stored; None where there is none."""
+
+    def discard(self) -> None:
+        """Remove decompressed copies."""
 
 
 @dataclass
@@ -76,21 +108,29 @@ class Source:
             DecompressionLimit: it unpacks to more than is allowed.
             SourceUnavailable: it cannot be read.
         """
-        with _translated(self.name):
+        with translated(self.name):
             total = 0
             for block in self._stored(block_bytes) if self.kind == PLAIN else self._spooled(block_bytes):
                 total += len(block)
                 yield block
             self.size = total
 
+    def blocks_from(self, offset: int) -> Iterator[bytes]:
+        """The decompressed bytes from an offset on; keeps no copy of them. Raises as `blocks`."""
+        with translated(self.name):
+            if self.kind == PLAIN:
+                yield from self._stored(READ_BYTES, start=offset)
+            else:
+                yield from without_first(self._unpacked(), offset)
+
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes at a decompressed offset. Raises SourceUnavailable when they are not there."""
-        with _translated(self.name), Path(self.path if self.kind == PLAIN else self.spool).open("rb", 0) as file:
+        with translated(self.name), Path(self.path if self.kind == PLAIN else self.spool).open("rb", 0) as file:
             return _read_exactly(file.fileno(), offset, length, self.name)
 
     def head(self, length: int = 1 << 20) -> bytes:
         """The first bytes, decompressed; for standard input only what `blocks` has already spooled."""
-        with _translated(self.name):
+        with translated(self.name):
             if self.kind in (PLAIN, STDIN):
                 with Path(self.path or self.spool).open("rb") as file:
                     return file.read(length)
@@ -106,7 +146,7 @@ class Source:
         """Size, time of change, inode and device of the file, to notice that it changed; None for standard input."""
         if not self.path:
             return None
-        with _translated(self.name):
+        with translated(self.name):
             found = Path(self.path).stat()
         return {
             "size": found.st_size,
@@ -119,10 +159,10 @@ class Source:
         """Quick likeness of the file as stored: size and blake2b over 18 blocks of 64 KiB; None for stdin."""
         if not self.path:
             return None
-        with _translated(self.name), Path(self.path).open("rb", 0) as file:
+        with translated(self.name), Path(self.path).open("rb", 0) as file:
             size = os.fstat(file.fileno()).st_size
             digest = hashlib.blake2b(str(size).encode(), digest_size=16)
-            for offset in _sample_offsets(size):
+            for offset in sample_offsets(size):
                 digest.update(os.pread(file.fileno(), SAMPLE_BYTES, offset))
         return f"{size}-{digest.hexdigest()}"
 
@@ -131,8 +171,9 @@ class Source:
         if self.spool:
             Path(self.spool).unlink(missing_ok=True)
 
-    def _stored(self, block_bytes: int) -> Iterator[bytes]:
+    def _stored(self, block_bytes: int, *, start: int = 0) -> Iterator[bytes]:
         with Path(self.path).open("rb", 0) as file:
+            file.seek(start)
             while block := file.read(block_bytes):
                 yield block
 
@@ -146,28 +187,22 @@ class Source:
                 yield block
 
     def _unpacked(self, block_bytes: int = 1 << 20) -> Iterator[bytes]:
-        total = 0
-        packed = Path(self.path).stat().st_size if self.path else None
-        for block in _from_standard_input(block_bytes) if self.kind == STDIN else _UNPACK[self.kind](self):
-            total += len(block)
-            self._check_limits(total, packed)
-            yield block
+        if self.kind == STDIN:
+            yield from self._limited(_from_standard_input(block_bytes), packed_bytes=None)
+            return
+        with Path(self.path).open("rb") as file:
+            packed_bytes = os.fstat(file.fileno()).st_size
+            blocks = unpacked(self.kind, file, name=self.name, member=self.member)
+            yield from self._limited(blocks, packed_bytes=packed_bytes)
 
-    def _check_limits(self, total: int, packed: int | None) -> None:
-        if self.max_decompressed_bytes is not None and total > self.max_decompressed_bytes:
-            raise DecompressionLimit(
-                f"{self.name} unpacks to more than {self.max_decompressed_bytes:,} bytes.",
-                hint="Raise the limit if that is right.",
-            )
-        if (
-            packed is not None
-            and self.max_ratio is not None
-            and total > max(RATIO_JUDGED_FROM, packed * self.max_ratio)
-        ):
-            raise DecompressionLimit(
-                f"{self.name} unpacks to more than {self.max_ratio:g} times its size, as a zip bomb would.",
-                hint="Raise the ratio if that is right, or unpack it yourself.",
-            )
+    def _limited(self, blocks: Iterator[bytes], *, packed_bytes: int | None) -> Iterator[bytes]:
+        return within_limits(
+            blocks,
+            name=self.name,
+            packed_bytes=packed_bytes,
+            max_bytes=self.max_decompressed_bytes,
+            max_ratio=self.max_ratio,
+        )
 
 
 def open_source(
@@ -191,11 +226,11 @@ def open_source(
     spool = str(Path(spool_directory).absolute() / f"{uuid.uuid4().hex}.spool")
     if name == "-":
         return Source("-", STDIN, "", spool=spool, max_decompressed_bytes=max_decompressed_bytes)
-    with _translated(name):
+    with translated(name):
         kind = _kind(Path(name))
         if kind == PLAIN:
             return Source(name, PLAIN, str(Path(name).absolute()), size=Path(name).stat().st_size)
-        member = _csv_member(name) if kind == ZIP else ""
+        member = csv_member(name, name=name) if kind == ZIP else ""
     return Source(
         name,
         kind,
@@ -211,20 +246,37 @@ def _kind(path: Path) -> str:
     if not stat.S_ISREG(path.stat().st_mode):
         raise SourceUnavailable(f"{path} is not a regular file.", hint="Give a file, or - to read standard input.")
     with path.open("rb") as file:
-        start = file.read(8)
+        return kind_of(file.read(8), name=str(path))
+
+
+def kind_of(start: bytes, *, name: str) -> str:
+    """
+    "plain", "gzip", "zstd" or "zip", told by the first 8 bytes.
+
+    Raises:
+        UnsupportedArchive: another kind of archive, or a workbook.
+    """
     for magic, kind in _MAGIC:
         if start.startswith(magic):
             return kind
     for magic, what in ((b"BZh", "bzip2"), (b"\xfd7zXZ\x00", "xz"), (b"7z\xbc\xaf'\x1c", "7z"), (b"Rar!", "RAR")):
         if start.startswith(magic):
-            raise UnsupportedArchive(f"{path} is a {what} archive.", hint="Unpack it, or pack it as .gz, .zst or .zip.")
+            raise UnsupportedArchive(f"{name} is a {what} archive.", hint="Unpack it, or pack it as .gz, .zst or .zip.")
     if start.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
-        raise UnsupportedArchive(f"{path} is an old Excel workbook.", hint="Save it as CSV UTF-8 and load that.")
+        raise UnsupportedArchive(f"{name} is an old Excel workbook.", hint="Save it as CSV UTF-8 and load that.")
     return PLAIN
 
 
-def _csv_member(name: str) -> str:
-    with zipfile.ZipFile(name) as archive:
+def csv_member(file: str | BinaryIO, *, name: str) -> str:
+    """
+    The name of the one CSV in a .zip.
+
+    Args:
+        file: its path, or a seekable file.
+    Raises:
+        UnsupportedArchive: there is not exactly one, or it is encrypted.
+    """
+    with zipfile.ZipFile(file) as archive:
         members = [member for member in archive.infolist() if not member.is_dir() and not _is_clutter(member.filename)]
     names = [member.filename for member in members]
     if "[Content_Types].xml" in names:
@@ -257,51 +309,100 @@ def _from_standard_input(block_bytes: int) -> Iterator[bytes]:
         block = sys.stdin.buffer.read(block_bytes)
 
 
-def _unpack_gzip(source: Source) -> Iterator[bytes]:
+def unpacked(kind: str, file: BinaryIO, *, name: str, member: str = "") -> Iterator[bytes]:
+    """
+    The decompressed bytes of a packed file, in blocks of at most 32 MiB.
+
+    Args:
+        kind: "gzip", "zstd" or "zip".
+        file: the packed bytes; seekable for a .zip.
+        member: which of a .zip.
+    Raises:
+        CorruptArchive: it ends too early or is damaged.
+    """
+    with translated(name):
+        yield from _UNPACK[kind](file, name, member)
+
+
+def _unpack_gzip(file: BinaryIO, name: str, _member: str) -> Iterator[bytes]:
     """All members of a gzip file; zero bytes behind the last one are padding (RFC 1952, gzip's own practice)."""
-    with Path(source.path).open("rb") as file:
-        data = file.read(READ_BYTES)
-        while data:
-            member = zlib.decompressobj(zlib.MAX_WBITS | 16)
-            while not member.eof:
-                if not data:
-                    raise _truncated(source.name)
-                block = member.decompress(data, 1 << 20)
-                data = member.unconsumed_tail or (b"" if member.eof else file.read(READ_BYTES))
-                if block:
-                    yield block
-            data = (member.unused_data or file.read(READ_BYTES)).lstrip(b"\0")
-            while not data and (more := file.read(READ_BYTES)):
-                data = more.lstrip(b"\0")
+    data = file.read(READ_BYTES)
+    while data:
+        member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        while not member.eof:
+            if not data:
+                raise _truncated(name)
+            block = member.decompress(data, 1 << 20)
+            data = member.unconsumed_tail or (b"" if member.eof else file.read(READ_BYTES))
+            if block:
+                yield block
+        data = (member.unused_data or file.read(READ_BYTES)).lstrip(b"\0")
+        while not data and (more := file.read(READ_BYTES)):
+            data = more.lstrip(b"\0")
 
 
-def _unpack_zstd(source: Source) -> Iterator[bytes]:
-    with Path(source.path).open("rb") as file:
-        frames = zstandard.ZstdDecompressor(max_window_size=1 << 27)
-        data = file.read(ZSTD_READ_BYTES)
-        while data:
-            frame = frames.decompressobj()
-            while not frame.eof:
-                if not data:
-                    raise _truncated(source.name)
-                # A packed KiB unpacks to 32 MiB at most (RFC 8878: 4 bytes can stand for a block of 128 KiB).
-                block = frame.decompress(data[:ZSTD_STEP])
-                data = (frame.unused_data if frame.eof else b"") + data[ZSTD_STEP:] or file.read(ZSTD_READ_BYTES)
-                if block:
-                    yield block
+def _unpack_zstd(file: BinaryIO, name: str, _member: str) -> Iterator[bytes]:
+    frames = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+    data = file.read(ZSTD_READ_BYTES)
+    while data:
+        frame = frames.decompressobj()
+        while not frame.eof:
+            if not data:
+                raise _truncated(name)
+            # A packed KiB unpacks to 32 MiB at most (RFC 8878: 4 bytes can stand for a block of 128 KiB).
+            block = frame.decompress(data[:ZSTD_STEP])
+            data = (frame.unused_data if frame.eof else b"") + data[ZSTD_STEP:] or file.read(ZSTD_READ_BYTES)
+            if block:
+                yield block
 
 
-def _unpack_zip(source: Source) -> Iterator[bytes]:
-    with zipfile.ZipFile(source.path) as archive, archive.open(source.member) as member:
-        while block := member.read(1 << 20):
+def _unpack_zip(file: BinaryIO, _name: str, member: str) -> Iterator[bytes]:
+    with zipfile.ZipFile(file) as archive, archive.open(member) as opened:
+        while block := opened.read(1 << 20):
             yield block
 
 
-_UNPACK: dict[str, Callable[[Source], Iterator[bytes]]] = {
+_UNPACK: dict[str, Callable[[BinaryIO, str, str], Iterator[bytes]]] = {
     GZIP: _unpack_gzip,
     ZSTD: _unpack_zstd,
     ZIP: _unpack_zip,
 }
+
+
+def without_first(blocks: Iterator[bytes], count: int) -> Iterator[bytes]:
+    """The same bytes but for the first `count`."""
+    for block in blocks:
+        if count < len(block):
+            yield block[count:]
+        count = max(0, count - len(block))
+
+
+def within_limits(
+    blocks: Iterator[bytes], *, name: str, packed_bytes: int | None, max_bytes: int | None, max_ratio: float | None
+) -> Iterator[bytes]:
+    """
+    The same blocks, as long as they do not become too many.
+
+    Args:
+        packed_bytes: size of the packed file; None: the ratio cannot be judged.
+        max_bytes, max_ratio: see `Source`.
+    Raises:
+        DecompressionLimit: they do.
+    """
+    total = 0
+    for block in blocks:
+        total += len(block)
+        if max_bytes is not None and total > max_bytes:
+            raise DecompressionLimit(
+                f"{name} unpacks to more than {max_bytes:,} bytes.", hint="Raise the limit if that is right."
+            )
+        if packed_bytes is not None and max_ratio is not None:
+            if total > max(RATIO_JUDGED_FROM, packed_bytes * max_ratio):
+                raise DecompressionLimit(
+                    f"{name} unpacks to more than {max_ratio:g} times its size, as a zip bomb would.",
+                    hint="Raise the ratio if that is right, or unpack it yourself.",
+                )
+        yield block
 
 
 def _truncated(name: str) -> CorruptArchive:
@@ -309,7 +410,7 @@ def _truncated(name: str) -> CorruptArchive:
 
 
 @contextmanager
-def _translated(name: str) -> Iterator[None]:
+def translated(name: str) -> Iterator[None]:
     """Errors of the libraries as errors of the reader."""
     try:
         yield
@@ -346,6 +447,7 @@ def _write_all(file: BinaryIO, block: bytes) -> None:
         view = view[file.write(view) :]
 
 
-def _sample_offsets(size: int) -> list[int]:
+def sample_offsets(size: int) -> list[int]:
+    """Where a fingerprint looks, SAMPLE_BYTES at each place."""
     last = max(0, size - SAMPLE_BYTES)
     return sorted({0, last, *(last * index // (SAMPLES + 1) for index in range(1, SAMPLES + 1))})

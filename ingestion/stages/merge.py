@@ -67,7 +67,8 @@ class Merged:
     What a merge did.
 
     `outcomes` counts records by outcome, without rejects; `errors` are the records that this stage refused;
-    `displaced` counts rows taken over from other imports: {import id: {"orders": n, "lines": n}}.
+    `displaced` counts rows taken over from other imports: {import id: {"orders": n, "lines": n}}; `changed_orders`
+    are the ids of those that existed before and are different now.
     """
 
     outcomes: dict[str, int] = field(default_factory=dict)
@@ -77,6 +78,7 @@ class Merged:
     digests: dict[str, str] = field(default_factory=dict)
     header_disagreements: list[tuple[str, str, str, str]] = field(default_factory=list)
     demoted: list[int] = field(default_factory=list)
+    changed_orders: list[str] = field(default_factory=list)
 
 
 def order_headers(frame: pl.DataFrame) -> pl.DataFrame:
@@ -212,7 +214,8 @@ def merge_by_sets(
     classes = query_frame(cursor, query=queries.classes, parameters={})
     _write(cursor, values, merged, job=job)
     _account(cursor, merged, frame=frame, classes=classes, job=job)
-    _tell(cursor, frame=frame, classes=classes, source=f"import:{job.import_id}/{claim.number}")
+    source = f"import:{job.import_id}/{claim.number}"
+    merged.changed_orders = _tell(cursor, frame=frame, classes=classes, source=source)
     return merged
 
 
@@ -300,8 +303,13 @@ def duplicate_line(ordinal: int) -> FieldError:
     return FieldError(ordinal, None, "line_no", "duplicate_line", message, None)
 
 
-def _tell(cursor: CursorWrapper, *, frame: pl.DataFrame, classes: pl.DataFrame, source: str) -> None:
-    """Newly placed orders in one bulk entry, changed ones each with an entry of its own, in file order."""
+def _tell(cursor: CursorWrapper, *, frame: pl.DataFrame, classes: pl.DataFrame, source: str) -> list[str]:
+    """
+    Newly placed orders in one bulk entry, changed ones each with an entry of its own, in file order.
+
+    Returns:
+        the ids of the changed ones.
+    """
     firsts = frame.filter(pl.col("order_id").is_first_distinct()).select(pl.col("order_id").alias("id"))
     told = firsts.join(classes, on="id", maintain_order="left")
     placed = told.filter(pl.col("class") == "new").get_column("id").to_list()
@@ -313,3 +321,4 @@ def _tell(cursor: CursorWrapper, *, frame: pl.DataFrame, classes: pl.DataFrame, 
         type=AMENDED,
         source=source,
     )
+    return amended.get_column("id").to_list()

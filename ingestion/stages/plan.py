@@ -7,14 +7,18 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from ingestion import states
 from ingestion.errors import SourceDiffersError
 from ingestion.models import Chunk, Import, Source as SourceRow
-from ingestion.reader import Dialect, Source, Span, plan
+from ingestion.opening import source_from_descriptor
+from ingestion.reader import ByteSource, Dialect, Span, plan
 
 CHUNK_BYTES: Final = 12 << 20
 SMALLEST_CHUNK_BYTES: Final = 1 << 20
+ARRIVING_CHUNK_BYTES: Final = 4 << 20
+"""Of a file that is still being uploaded, with a size that nobody told: its last chunk begins when all is there."""
 FLUSH_SECONDS: Final = 0.1
 BLOCK_BYTES: Final = 1 << 20
 
@@ -23,7 +27,7 @@ class PlanStoppedError(Exception):
     """The import stopped running while it was being planned."""
 
 
-def chunk_target(size: int | None) -> Callable[[int], int]:
+def chunk_target(size: int | None, *, arriving: bool = False) -> Callable[[int], int]:
     """
     How long the chunk at an offset should be.
 
@@ -33,11 +37,13 @@ def chunk_target(size: int | None) -> Callable[[int], int]:
 
     Args:
         size: decompressed bytes; None when it is not known.
+        arriving: whether it was planned while it was uploaded.
     """
+    unknown = ARRIVING_CHUNK_BYTES if arriving else CHUNK_BYTES
 
     def target(offset: int) -> int:
         rising = SMALLEST_CHUNK_BYTES + offset
-        falling = CHUNK_BYTES if size is None else (size - offset) // 8
+        falling = unknown if size is None else (size - offset) // 8
         return max(SMALLEST_CHUNK_BYTES, min(CHUNK_BYTES, rising, falling))
 
     return target
@@ -51,12 +57,24 @@ class Planner:
 
     Args:
         running: asked now and then; False ends the planning.
+        fence: called in every transaction before it writes; raises when somebody else is to plan now.
+        planned: called after new chunks were committed.
     """
 
-    def __init__(self, *, owner: Import, now: Callable[[], datetime], running: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        *,
+        owner: Import,
+        now: Callable[[], datetime],
+        running: Callable[[], bool],
+        fence: Callable[[CursorWrapper], None] = lambda _: None,
+        planned: Callable[[], None] = lambda: None,
+    ) -> None:
         self._owner = owner
         self._now = now
         self._running = running
+        self._fence = fence
+        self._planned = planned
         self._number = 0
         self._first_record = 1
         self._pending: list[Chunk] = []
@@ -74,17 +92,19 @@ class Planner:
         for row in SourceRow.objects.filter(owner=self._owner).order_by("number"):
             self._plan_source(row)
         self._flush()
-        Import.objects.filter(pk=self._owner.pk, planned_at=None).update(planned_at=self._now())
+        with transaction.atomic(), connection.cursor() as cursor:
+            self._fence(cursor)
+            Import.objects.filter(pk=self._owner.pk, planned_at=None).update(planned_at=self._now())
 
     def _plan_source(self, row: SourceRow) -> None:
-        source = Source.from_descriptor(row.descriptor)
+        source = source_from_descriptor(row.descriptor, waiting=self._wait)
         dialect = Dialect.from_dict(row.dialect)
         digest = hashlib.sha256()
         first_record = self._first_record
         spans = plan(
             _digested(source, digest),
             dialect=dialect,
-            target_bytes=chunk_target(source.size),
+            target_bytes=chunk_target(source.size, arriving=self._owner.while_uploading),
             key_column=_key_column(row.settlement),
         )
         for span in spans:
@@ -95,7 +115,15 @@ class Planner:
         row.sha256 = digest.hexdigest()
         row.size_bytes = source.size
         row.records = self._first_record - first_record
-        row.save(update_fields=["sha256", "size_bytes", "records"])
+        with transaction.atomic(), connection.cursor() as cursor:
+            self._fence(cursor)
+            row.save(update_fields=["sha256", "size_bytes", "records"])
+
+    def _wait(self) -> None:
+        """The next bytes are not there yet: hand out what is planned, and look whether the import still runs."""
+        self._flush()
+        if not self._running():
+            raise PlanStoppedError
 
     def _add(self, row: SourceRow, span: Span) -> None:
         chunk = Chunk(
@@ -125,9 +153,11 @@ class Planner:
             raise PlanStoppedError
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL synchronous_commit = off")
+            self._fence(cursor)
             Chunk.objects.bulk_create(self._pending, ignore_conflicts=True)
         self._compare()
         self._pending = []
+        self._planned()
 
     def _compare(self) -> None:
         """What stands in the table must be what was planned now."""
@@ -143,7 +173,7 @@ class Planner:
                 raise SourceDiffersError(name=name, import_id=self._owner.pk, number=chunk.number)
 
 
-def _digested(source: Source, digest: Any) -> Iterator[bytes]:
+def _digested(source: ByteSource, digest: Any) -> Iterator[bytes]:
     for block in source.blocks(BLOCK_BYTES):
         digest.update(block)
         yield block

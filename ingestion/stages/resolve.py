@@ -52,6 +52,7 @@ ITEMS: Final = Entity("item", "sku", ITEM_FIELDS, queries.items_by_sku, "sku")
 class Resolution:
     """
     What resolving found out about a chunk; `kept` are the attributes that won, of the keys whose records differ.
+    `changed_users` and `changed_items` are the keys of rows that existed before and are different now.
 
     `errors` are final: a repeated attempt at the merge uses them as they are, because later chunks have resolved
     on top of them.
@@ -61,6 +62,8 @@ class Resolution:
     counts: dict[str, int] = field(default_factory=dict)
     kept: dict[str, pl.DataFrame] = field(default_factory=dict)
     epoch: int = 0
+    changed_users: set[str] = field(default_factory=set)
+    changed_items: set[str] = field(default_factory=set)
 
     def count(self, name: str, number: int) -> None:
         """Add to a counter."""
@@ -225,6 +228,7 @@ class Resolver:
                 },
             )
         outcome.count("items_updated", differing.height)
+        outcome.changed_items.update(differing.get_column("key"))
         if differing.height:
             self._known["item"].clear()
             outcome.kept.pop("item", None)
@@ -332,6 +336,7 @@ class Resolver:
             elif kept["import_id"] != str(claim.import_id):
                 self._update_user(cursor, claim=claim, row=row, change=change, now=now)
                 outcome.count("users_updated", cursor.rowcount)
+                outcome.changed_users.add(row["user_id"])
                 if "email" in change:
                     taken[change["email"]] = row["user_id"]
                 kept.update({name: str(value) for name, value in change.items()}, import_id=str(claim.import_id))
@@ -373,6 +378,7 @@ class Resolver:
             cursor, query=queries.users_by_id, parameters={"ids": joined(people.get_column("user_id"))}
         )
         protected = set(stored.filter(pl.col("can_log_in") == "1").get_column("id").to_list())
+        existing = set(stored.get_column("id").to_list())
         grants: list[tuple[str, int, int]] = []
         refused: list[int] = []
         for row in told.select("ordinal", "user_id", "roles").iter_rows(named=True):
@@ -386,7 +392,8 @@ class Resolver:
         if grants:
             self._users(cursor, claim=claim, frame=remaining, now=now, outcome=outcome)
             remaining = without_ordinals(remaining, {error.ordinal for error in outcome.errors})
-            self._grant(cursor, claim=claim, frame=remaining, grants=grants, now=now, outcome=outcome)
+            granted = self._grant(cursor, claim=claim, frame=remaining, grants=grants, now=now, outcome=outcome)
+            outcome.changed_users |= granted & existing
         return remaining
 
     def _roles_allowed(self, cursor: CursorWrapper) -> tuple[set[str], dict[str, int]]:
@@ -428,7 +435,8 @@ class Resolver:
         grants: list[tuple[str, int, int]],
         now: datetime,
         outcome: Resolution,
-    ) -> None:
+    ) -> set[str]:
+        """Write memberships; returns the users who were given some."""
         accepted = set(frame.get_column("ordinal").to_list())
         pairs = sorted({(user, role) for user, role, ordinal in grants if ordinal in accepted})
         cursor.execute(
@@ -441,6 +449,7 @@ class Resolver:
             },
         )
         outcome.count("roles_granted", cursor.rowcount)
+        return {user for user, _ in pairs} if cursor.rowcount else set()
 
 
 def without_ordinals(frame: pl.DataFrame, ordinals: set[int]) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """An upload as one row of bytes, readable by offset in any process; and the writer of its unpacked form."""
 
 import hashlib
+import threading
 import uuid
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -37,6 +38,7 @@ class UploadReader:
         self.content = content
         self._segments: list[NewSegment] = []
         self._starts: list[int] = []
+        self._refreshing = threading.Lock()
 
     @property
     def size(self) -> int | None:
@@ -102,15 +104,16 @@ class UploadReader:
         return found
 
     def _refresh(self) -> None:
-        rows = Segment.objects.filter(
-            upload_id=self.upload_id, content=self.content, number__gte=len(self._segments)
-        ).order_by("number")
-        for row in rows.values_list("name", "offset_bytes", "length_bytes"):
-            self._add(NewSegment(*row))
+        with self._refreshing:
+            rows = Segment.objects.filter(
+                upload_id=self.upload_id, content=self.content, number__gte=len(self._segments)
+            ).order_by("number")
+            for row in rows.values_list("name", "offset_bytes", "length_bytes"):
+                self._add(NewSegment(*row))
 
     def _add(self, segment: NewSegment) -> None:
-        self._segments.append(segment)
         self._starts.append(segment.offset_bytes)
+        self._segments.append(segment)
 
 
 class UploadWriter:

@@ -197,8 +197,8 @@ import os, sys, django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 sys.path.insert(0, {checkout!r})
 django.setup()
-from ingestion import queue, worker
-queue.LEASE_SECONDS, worker.HEARTBEAT_SECONDS = 2, 0.5
+from ingestion import heartbeat, queue
+queue.LEASE_SECONDS, heartbeat.HEARTBEAT_SECONDS = 2, 0.5
 from django.core.management import execute_from_command_line
 execute_from_command_line(["manage.py", *sys.argv[1:]])
 """

@@ -16,7 +16,6 @@ from django.db import connection
 from ingestion.clock import utc_now
 from ingestion.job import Claim
 from ingestion.models import Import, Source as SourceRow
-from ingestion.opening import open_for_work
 from ingestion.prepare import prepare
 from ingestion.profiles import Profile, load_profile
 from ingestion.queue import chunk_claim, unfinished_below
@@ -25,7 +24,8 @@ from ingestion.stages import plan as plan_module
 from ingestion.stages.certify import import_certify
 from ingestion.stages.plan import Planner
 from ingestion.stages.resolve import Resolution
-from ingestion.worker import ChunkWorker, Work
+from ingestion.worker import ChunkWorker, Work, open_for_work
+from ingestion.worker.turns import Turns
 
 HEADER = ("order_id", "user_id", "sku", "quantity")
 EMPTIED = (
@@ -138,19 +138,19 @@ class Driver:
         claims = self._claims(owner)
         resolved: list[tuple[ChunkWorker, Work, Resolution]] = []
         with self.monkeypatch.context() as patch:
-            patch.setattr(ChunkWorker, "_await_turn", _no_waiting)
+            patch.setattr(Turns, "wait", _no_waiting)
             while claims or resolved:
                 two_passes = crew[0]._job.two_passes
                 if claims and (two_passes or not resolved or chance.random() < 0.6):
                     member, claim = chance.choice(crew), claims.pop(0)
-                    work = member.read(claim)
-                    resolution = member._resolve(work)
+                    work = member.reader.read(claim)
+                    resolution = member.resolver.resolve(work)
                     assert not isinstance(resolution, str), "an error limit tripped"
                     resolved.append((member, work, resolution))
                     continue
                 number = chance.randrange(len(resolved))
                 try:
-                    resolved[number][0]._merge(*resolved[number][1:])
+                    resolved[number][0].merger.merge(*resolved[number][1:])
                 except TooEarlyError:
                     continue
                 del resolved[number]
@@ -168,7 +168,7 @@ class Driver:
         return path
 
 
-def _no_waiting(_worker: ChunkWorker, claim: Claim, *, resolved: bool) -> None:
+def _no_waiting(_turns: Turns, claim: Claim, *, resolved: bool) -> None:
     if unfinished_below(claim=claim, resolved=resolved) is not None:
         raise TooEarlyError
 

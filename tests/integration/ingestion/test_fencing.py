@@ -11,7 +11,7 @@ import pytest
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from config.kernel.errors import ApplicationError
-from ingestion import states, worker as worker_module
+from ingestion import states
 from ingestion.clock import utc_now
 from ingestion.job import Claim
 from ingestion.models import Chunk, Import
@@ -24,6 +24,7 @@ from ingestion.queue import (
     chunk_release,
 )
 from ingestion.services import import_cancel, import_fail, import_pause, import_start, job_of
+from ingestion.worker import chunks
 from tests.integration.ingestion.driving import Driver, csv_bytes, rows
 
 Connect = Callable[[], Any]
@@ -63,14 +64,14 @@ def test_worker_whose_chunk_was_taken_over_commits_nothing(driver: Driver) -> No
 def test_worker_whose_chunk_was_taken_over_after_resolving_commits_nothing(driver: Driver) -> None:
     owner = driver.prepare([FILE], target_bytes=30)
     worker, lost = driver.worker(owner), claim(owner)
-    work = worker.read(lost)
-    resolution = worker._resolve(work)
+    work = worker.reader.read(lost)
+    resolution = worker.resolver.resolve(work)
     assert not isinstance(resolution, str)
     hand_over(owner)
     driver.worker(owner).process(claim(owner))
     before = rows(EVERYTHING)
     with pytest.raises(LeaseLostError):
-        worker._merge(work, resolution)
+        worker.merger.merge(work, resolution)
     assert rows(EVERYTHING) == before
 
 
@@ -86,14 +87,14 @@ def test_worker_whose_chunk_was_taken_over_after_resolving_commits_nothing(drive
 def test_nothing_commits_after_a_stop(driver: Driver, stop: Callable[[int], Any]) -> None:
     owner = driver.prepare([FILE], target_bytes=30)
     worker, first, second = driver.worker(owner), claim(owner), claim(owner)
-    work = worker.read(first)
-    resolution = worker._resolve(work)
+    work = worker.reader.read(first)
+    resolution = worker.resolver.resolve(work)
     assert not isinstance(resolution, str)
     stop(owner.pk)
     with pytest.raises(ImportStoppedError):
-        worker._merge(work, resolution)
+        worker.merger.merge(work, resolution)
     with pytest.raises(ImportStoppedError):
-        driver.worker(owner)._resolve(worker.read(second))
+        driver.worker(owner).resolver.resolve(worker.reader.read(second))
     assert chunk_claim(job=job_of(owner), worker="test") is None
     assert rows(EVERYTHING) == [(0, 0)]
     assert rows("SELECT count(*) FROM outbox_entry") == [(0,)]
@@ -153,8 +154,8 @@ def test_chunk_of_a_frozen_worker_is_free_after_its_lease_and_its_backend_is_end
 def test_chunk_that_fails_again_and_again_ends_the_import(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     owner = driver.prepare([FILE], target_bytes=30)
     worker = driver.worker(owner)
-    monkeypatch.setattr(worker_module, "MAX_ATTEMPTS", 2)
-    monkeypatch.setattr(worker, "_merge", lambda *_: 1 // 0)
+    monkeypatch.setattr(chunks, "MAX_ATTEMPTS", 2)
+    monkeypatch.setattr(worker.merger, "merge", lambda *_: 1 // 0)
     worker.run()
     owner.refresh_from_db()
     assert owner.state == states.FAILED
@@ -170,7 +171,7 @@ def test_what_a_rolled_back_resolve_taught_is_forgotten(
     """Else the worker would believe that users exist whom its transaction never committed."""
     owner = driver.prepare([FILE], target_bytes=30)
     worker = driver.worker(owner)
-    usual = worker._mark_resolved
+    usual = worker.resolver._mark_resolved
     failed: list[int] = []
 
     def fail_once(*given: Any) -> None:
@@ -179,7 +180,7 @@ def test_what_a_rolled_back_resolve_taught_is_forgotten(
             failed.append(1)
             raise failure("It did not commit.")
 
-    monkeypatch.setattr(worker, "_mark_resolved", fail_once)
+    monkeypatch.setattr(worker.resolver, "_mark_resolved", fail_once)
     worker.run()
     assert len(failed) == 3
     assert Chunk.objects.filter(owner=owner).exclude(state=states.DONE).count() == 0

@@ -48,11 +48,11 @@ def test_deleting_users_while_loading_leaves_no_orphan(driver: Driver, connect: 
     worker, resolved = driver.worker(owner), []
     try:
         while (claim := chunk_claim(job=job_of(owner), worker="test")) is not None:
-            work = worker.read(claim)
-            resolved.append((work, worker._resolve(work)))
+            work = worker.reader.read(claim)
+            resolved.append((work, worker.resolver.resolve(work)))
         for work, resolution in resolved:
             assert not isinstance(resolution, str)
-            worker._merge(work, resolution)
+            worker.merger.merge(work, resolution)
             time.sleep(0.01)
     finally:
         ended.set()
@@ -77,12 +77,12 @@ def test_users_deleted_between_resolve_and_merge_are_made_again(
     )
     worker, claim = driver.worker(owner), chunk_claim(job=job_of(owner), worker="test")
     assert claim is not None
-    work = worker.read(claim)
-    resolution = worker._resolve(work)
+    work = worker.reader.read(claim)
+    resolution = worker.resolver.resolve(work)
     assert not isinstance(resolution, str)
     with connect().cursor() as cursor:
         cursor.execute("DELETE FROM accounts_user WHERE id IN ('u2', 'u3')")
-    worker._merge(work, resolution)
+    worker.merger.merge(work, resolution)
     assert rows(ORPHANS) == [(0,)]
     assert rows("SELECT id FROM accounts_user ORDER BY id") == [("u1",), ("u2",), ("u3",)]
     certificate = import_certify(import_id=owner.pk, now=utc_now(), active_seconds=1)

@@ -1,0 +1,186 @@
+"""Do whatever steps wait, and see to it that each either gets done, is tried again, or ends its import with a reason."""
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+import structlog
+from django.db import InterfaceError, OperationalError, connection
+
+from ingestion import dispatch, shutdown
+from ingestion.clock import utc_now
+from ingestion.errors import ImportNotPausableError, SourceDiffersError
+from ingestion.models import Import
+from ingestion.profiles import ProfileError, SettlementError
+from ingestion.reader import ReaderError
+from ingestion.services import import_fail, import_pause
+from ingestion.steps.certifying import certify
+from ingestion.steps.claims import (
+    ALL_STEPS,
+    CERTIFY,
+    DRY_RUN,
+    PLAN,
+    PREPARE,
+    Keeper,
+    StepClaim,
+    StepLostError,
+    StepStoppedError,
+    step_claim,
+    step_release,
+)
+from ingestion.steps.planning import plan
+from ingestion.steps.predicting import predict
+from ingestion.steps.preparing import prepare
+from ingestion.uploads.errors import StorageFullError, StorageUnavailableError, UploadTakenOverError
+
+log = structlog.get_logger(__name__)
+
+STEPS: Final[dict[str, Callable[[StepClaim, Keeper], None]]] = {
+    PREPARE: prepare,
+    PLAN: plan,
+    DRY_RUN: predict,
+    CERTIFY: certify,
+}
+MAX_ATTEMPTS: Final = 20
+LONGEST_WAIT_SECONDS: Final = 30.0
+RETRYABLE: Final = {"40P01", "40001"}  # deadlock_detected, serialization_failure
+DISK_FULL: Final = "53100"
+HOPELESS: Final = (ReaderError, SettlementError, ProfileError, SourceDiffersError)
+
+
+class Followers:
+    """
+    How many threads of this process plan uploads that are still being received; a thread each, for as long as that takes.
+
+    Some threads must stay free for everything else, so the others wait until a place is free or their file is complete.
+    """
+
+    def __init__(self) -> None:
+        self.limit = 1
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def enter(self) -> bool:
+        """Take a place; False: all are taken."""
+        with self._lock:
+            free = self._count < self.limit
+            self._count += free
+            return free
+
+    def leave(self) -> None:
+        """Give the place back."""
+        with self._lock:
+            self._count -= 1
+
+
+followers = Followers()
+
+
+def run_steps(*, steps: Sequence[str] = ALL_STEPS, import_id: int | None = None) -> int:
+    """
+    Do steps until none waits or the process ends.
+
+    Args:
+        steps: which ones.
+        import_id: of this import only.
+    Returns:
+        how many were claimed.
+    """
+    count = 0
+    while not shutdown.ending.is_set() and _run_one(steps, import_id):
+        count += 1
+    return count
+
+
+def _run_one(steps: Sequence[str], import_id: int | None) -> bool:
+    place = followers.enter()
+    try:
+        claim = step_claim(steps=steps, import_id=import_id, may_follow=place)
+        if claim is None:
+            return False
+        if place and not claim.follows:
+            followers.leave()
+            place = False
+        with structlog.contextvars.bound_contextvars(import_id=claim.import_id, step=claim.step):
+            _attempt(claim)
+    finally:
+        if place:
+            followers.leave()
+    return True
+
+
+def _attempt(claim: StepClaim) -> None:
+    """Every way an attempt can end leaves the step done, free, or its import stopped with the reason."""
+    if claim.attempts > MAX_ATTEMPTS and claim.step != CERTIFY:
+        _give_up(claim)
+        return
+    try:
+        with Keeper(claim) as keeper:
+            STEPS[claim.step](claim, keeper)
+    except StepLostError:
+        log.info("step_lost")
+    except (StepStoppedError, UploadTakenOverError):
+        step_release(claim=claim, forgiven=True)
+    except StorageFullError as error:
+        _pause(claim, f"There is no room for the decompressed file: {error} Make room, then go on.", error)
+    except (OperationalError, InterfaceError) as error:
+        _after_database_error(claim, error)
+    except HOPELESS as error:
+        _after_reader_error(claim, error)
+    except Exception as error:
+        log.exception("step_failed", attempt=claim.attempts)
+        _try_later(claim, error)
+    else:
+        step_release(claim=claim, done=True)
+        log.info("step_done")
+        dispatch.wake_workers(_queue_of(claim))
+
+
+def _queue_of(claim: StepClaim) -> str:
+    return str(Import.objects.values_list("queue", flat=True).get(pk=claim.import_id))
+
+
+def _after_reader_error(claim: StepClaim, error: Exception) -> None:
+    """The file cannot be loaded, and trying again would not help; unless it is the storage that does not answer."""
+    if isinstance(error.__cause__, StorageUnavailableError):
+        _try_later(claim, error)
+        return
+    import_fail(import_id=claim.import_id, now=utc_now(), reason=str(error))
+    step_release(claim=claim, done=True)
+
+
+def _after_database_error(claim: StepClaim, error: Exception) -> None:
+    """A deadlock or a lost connection is nobody's fault: it does not count as an attempt."""
+    code = getattr(error.__cause__, "pgcode", None)
+    log.warning("step_interrupted", code=code, error=str(error).strip())
+    if not connection.is_usable():
+        # With our backend gone the step is free.
+        connection.close()
+        raise error
+    if code == DISK_FULL:
+        _pause(claim, f"The disk of the database is full: {str(error).strip()} Make room, then go on.", error)
+    elif code in RETRYABLE:
+        step_release(claim=claim, forgiven=True)
+    else:
+        _try_later(claim, error)
+
+
+def _try_later(claim: StepClaim, error: Exception) -> None:
+    wait_seconds = min(LONGEST_WAIT_SECONDS, 0.2 * 2**claim.attempts)
+    step_release(claim=claim, error=f"{type(error).__name__}: {error}", wait_seconds=wait_seconds)
+
+
+def _pause(claim: StepClaim, reason: str, error: Exception) -> None:
+    log.warning("import_paused", reason=reason)
+    with suppress(ImportNotPausableError):
+        import_pause(import_id=claim.import_id, reason=reason)
+    step_release(claim=claim, error=str(error), forgiven=True)
+
+
+def _give_up(claim: StepClaim) -> None:
+    owner = Import.objects.get(pk=claim.import_id)
+    doing = {PREPARE: "Preparing", PLAN: "Planning", DRY_RUN: "The dry run"}[claim.step]
+    reason = f"{doing} failed {claim.attempts - 1} times. {owner.step_error or 'Each time its process was killed.'}"
+    import_fail(import_id=claim.import_id, now=utc_now(), reason=reason)
+    step_release(claim=claim, done=True)
