@@ -21,8 +21,11 @@ from ingestion.api.outcomes import (
 )
 from ingestion.api.previews import ImportPreviewView, UploadPreviewView
 from ingestion.api.profiles import ProfilesView, ProfileView
+from ingestion.api.tus import UploadsView, UploadView
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("uploads", UploadsView.as_view()),
+    path("uploads/<key:upload_id>", UploadView.as_view()),
     path("uploads/<uuid:upload_id>/preview", UploadPreviewView.as_view()),
     path("imports", ImportsView.as_view()),
     path("imports/<int:import_id>", ImportView.as_view()),

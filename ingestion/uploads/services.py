@@ -6,6 +6,7 @@ somebody takes a higher token. Somebody who wants the upload asks its writer to 
 received is saved, and evicts it only when it does not answer. No transaction is open while bytes arrive.
 """
 
+import hashlib
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -123,7 +124,7 @@ def upload_create(
         if created is not None:
             created(upload)
         if length_bytes == 0:
-            _complete(upload, [], sha256="", completed=completed, now=now)
+            _complete(upload, sha256=hashlib.sha256().hexdigest(), completed=completed, now=now)
     log.info("upload_created", upload_id=str(upload.pk), length_bytes=length_bytes, kind=kind)
     return upload
 
@@ -168,7 +169,7 @@ def upload_concatenate(
             expires_at=_unfinished_until(now),
         )
         _copy_segments(upload, [found[part_id] for part_id in parts])
-        _complete(upload, [], sha256="", completed=completed, now=now)
+        _complete(upload, sha256="", completed=completed, now=now)
     log.info("upload_concatenated", upload_id=str(upload.pk), parts=len(parts), length_bytes=total)
     return upload
 
@@ -203,6 +204,25 @@ def writer_stop(*, upload_id: uuid.UUID, wait_seconds: float | None = None) -> N
     if evictable is not None:
         with connection.cursor() as cursor:
             cursor.execute(queries.evict_writer, {"upload_id": upload_id, "expected_token": evictable})
+
+
+def upload_settle(*, upload_id: uuid.UUID, now: datetime) -> Upload:
+    """
+    The upload as it stays until somebody writes again: whoever writes right now saves what it has and stops.
+
+    Completes one whose last byte is stored but whose process died before it could say so.
+
+    Args:
+        now: timezone-aware UTC.
+    Raises:
+        UploadNotFoundError, UploadGoneError
+    """
+    writer_stop(upload_id=upload_id)
+    upload = upload_alive(upload_id)
+    if upload.state == Upload.State.RECEIVING and upload.offset_bytes == upload.length_bytes:
+        writer = writer_take(upload_id=upload_id)
+        return segments_store(writer=writer, segments=[], now=now) if writer else upload_alive(upload_id)
+    return upload
 
 
 def writer_renew(writer: Writer) -> bool:
@@ -263,7 +283,7 @@ def segments_store(
         upload.expires_at = _unfinished_until(now)
         if end == total:
             upload.length_bytes, upload.fingerprint = total, fingerprint
-            _complete(upload, segments, sha256=sha256, completed=completed, now=now)
+            _complete(upload, sha256=sha256, completed=completed, now=now)
         else:
             upload.save(update_fields=["offset_bytes", "expires_at"])
     return upload
@@ -358,9 +378,7 @@ def _ask_to_yield(upload_id: uuid.UUID, wait_seconds: float | None) -> int | Non
     return None
 
 
-def _complete(
-    upload: Upload, segments: Sequence[NewSegment], *, sha256: str, completed: Completed | None, now: datetime
-) -> None:
+def _complete(upload: Upload, *, sha256: str, completed: Completed | None, now: datetime) -> None:
     upload.state = Upload.State.COMPLETE
     upload.sha256 = sha256
     upload.fingerprint = upload.fingerprint or fingerprint_of(upload.pk)

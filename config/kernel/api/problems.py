@@ -33,6 +33,8 @@ CODES: Final = {
     "not_found": "not_found",
 }
 RETRY_SECONDS: Final = 2
+CHECKSUM_MISMATCH: Final = 460  # of tus 1.0; HTTP itself does not know it
+TITLES: Final = {status.value: status.phrase for status in HTTPStatus} | {CHECKSUM_MISMATCH: "Checksum Mismatch"}
 
 
 def problem(code: str, http_status: int, detail: str, **members: Any) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def problem(code: str, http_status: int, detail: str, **members: Any) -> dict[st
     """
     return {
         "type": TYPE.format(code=code),
-        "title": HTTPStatus(http_status).phrase,
+        "title": TITLES[http_status],
         "status": http_status,
         "code": code,
         "detail": detail,

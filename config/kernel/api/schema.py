@@ -21,6 +21,7 @@ EXAMPLES: Final = {
     422: ("idempotency_key_reused", "This Idempotency-Key was used for another request."),
     428: ("precondition_required", "Send If-Match."),
     429: ("too_many_requests", "Too many requests; see Retry-After."),
+    460: ("checksum_mismatch", "The sha1 checksum differs: these bytes were damaged on the way. Send them again."),
     503: ("database_unavailable", "The database does not answer in time. Nothing was changed; try again."),
     507: ("storage_full", "There is no room for these bytes."),
 }
