@@ -1,17 +1,18 @@
 """Who asks: bearer tokens for programs (hashed, expiring), sessions for people."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final, cast
 
 from django.http import HttpRequest
 from knox.crypto import hash_token
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.request import Request
 
 from accounts import identities
 from accounts.identities import Identity
 from accounts.models import User
+from config.kernel.api.throttling import address_of, count
 from config.kernel.caching import read_many
 
 SCHEME: Final = "Bearer"
@@ -23,14 +24,24 @@ class TokenAuthentication(BaseAuthentication):
     `Authorization: Bearer <token>`; `request.auth` is the Identity.
 
     Tokens are knox's; this reads them through the cache, which knox does not.
+
+    Args:
+        extra_keys: entries of the cache to fetch in the same round trip; found as `entries` afterwards.
     """
+
+    def __init__(self, extra_keys: Sequence[str] = ()) -> None:
+        self._extra_keys = extra_keys
+        self.entries: list[bytes | None] | None = None
 
     def authenticate(self, request: Request) -> tuple[User, Identity] | None:
         token = bearer_token(request)
         if token is None:
             return None
-        identity, _ = identities.identity_and(token_digest(token), [])
+        identity, self.entries = identities.identity_and(token_digest(token), self._extra_keys)
         if identity is None:
+            wait = count("bad-tokens", address_of(request))
+            if wait is not None:
+                raise Throttled(wait)
             raise AuthenticationFailed("This token is not known here, was revoked, or has expired.")
         return identity.as_user(), identity
 
@@ -78,6 +89,8 @@ def authenticate_with(
     return (None if identity is None else identity.as_user()), extra
 
 
-def known_user(request: Any) -> User | None:
-    """The signed-in user of a request, or None; narrows the type for views."""
-    return request.user if isinstance(request.user, User) else None
+def signed_in(request: Request) -> User:
+    """The user of a request that passed its permissions; narrows the type for views."""
+    user = request.user
+    assert user.is_authenticated
+    return cast(User, user)

@@ -43,6 +43,11 @@ class Scope:
     regional: frozenset[str]
     countries: frozenset[str]
 
+    @property
+    def everywhere(self) -> frozenset[str]:
+        """Permissions that hold for all countries."""
+        return self.permissions - self.regional
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -73,6 +78,14 @@ def remember_scope(user: User, scope: Scope) -> None:
         for name in ("_perm_cache", "_group_perm_cache"):
             setattr(user, name, scope.permissions)
         user._user_perm_cache = frozenset()  # type: ignore[attr-defined]
+
+
+def scope_of(user: User) -> Scope:
+    """What the roles of a user grant; asks the database once, and not at all when the user came with a token."""
+    if user.scope is None:
+        remember_scope(user, load_scope(user.pk))
+    assert user.scope is not None
+    return user.scope
 
 
 def load_scope(user_id: str) -> Scope:

@@ -131,6 +131,8 @@ SESSION_ENGINE = "django.contrib.sessions.backends.db"
 # Tasks: messages are wake-ups for rows in Postgres. In production a Redis of their own that evicts nothing.
 TASKS_REDIS_URL = env_str("TASKS_REDIS_URL", REDIS_URL)  # "" = embedded, see config.broker
 TASKS_NAMESPACE = env_str("TASKS_NAMESPACE", "sluice-tasks")
+# config.worker sets 2: a worker may wait longer than a request.
+TASKS_REDIS_TIMEOUT_SECONDS = env_float("TASKS_REDIS_TIMEOUT_SECONDS", REDIS_TIMEOUT_SECONDS)
 
 # Files
 MEDIA_ROOT = env_str("MEDIA_ROOT", str(LOCAL_DIR / "media"))
@@ -185,11 +187,22 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "config.kernel.api.pagination.KeysetPagination",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": ["config.kernel.api.throttling.WriteThrottle"],
+    # Proxies in front of us that append to X-Forwarded-For; with 0 the header, which anybody can write, is not read.
+    "NUM_PROXIES": env_int("NUM_PROXIES", 0),
     "EXCEPTION_HANDLER": "config.kernel.api.problems.exception_handler",
     "COERCE_DECIMAL_TO_STRING": True,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
+# How often, as number/seconds; "" = any number. See config.kernel.api.throttling.
+THROTTLE_RATES = {
+    "writes": env_str("THROTTLE_WRITES", "6000/60"),  # of one user
+    "logins-address": env_str("THROTTLE_LOGINS_ADDRESS", "60/300"),
+    "logins-email": env_str("THROTTLE_LOGINS_EMAIL", "10/300"),
+    "bad-tokens": env_str("THROTTLE_BAD_TOKENS", "600/60"),  # of one address
+}
 TOKEN_TTL_HOURS = env_int("TOKEN_TTL_HOURS", 24 * 30)
+TOKEN_MAX_TTL_HOURS = env_int("TOKEN_MAX_TTL_HOURS", 24 * 366)
 REST_KNOX = {
     "AUTH_HEADER_PREFIX": "Bearer",
     "TOKEN_TTL": timedelta(hours=TOKEN_TTL_HOURS),

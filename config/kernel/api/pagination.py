@@ -225,7 +225,9 @@ def statement_timeout(milliseconds: int) -> Iterator[None]:
 
 
 def _field(queryset: QuerySet[Any], name: str) -> models.Field[Any, Any]:
-    meta = queryset.model._meta
+    meta, annotations = queryset.model._meta, queryset.query.annotations
+    if name in annotations:
+        return annotations[name].output_field  # type: ignore[no-any-return]
     return meta.pk if name == "pk" else meta.get_field(name)  # type: ignore[return-value]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.permissions import BasePermission
 
 if TYPE_CHECKING:  # rest_framework.views imports this module for its defaults
@@ -13,10 +14,13 @@ if TYPE_CHECKING:  # rest_framework.views imports this module for its defaults
 SIGNED_IN: Final = ""
 """Any authenticated person or program; the view itself limits what they see (their own uploads and imports)."""
 
+PUBLIC: Final = "public"
+"""Anybody, signed in or not."""
+
 
 class RolePermission(BasePermission):
     """
-    Enforces `view.permissions`: HTTP method → permission ("orders.add_order"), or SIGNED_IN.
+    Enforces `view.permissions`: HTTP method → permission ("orders.add_order"), SIGNED_IN or PUBLIC.
 
     A method that is not named there is refused to everybody, so a forgotten entry cannot open an endpoint.
     """
@@ -24,11 +28,15 @@ class RolePermission(BasePermission):
     message = "None of your roles grants this."
 
     def has_permission(self, request: Request, view: APIView) -> bool:
+        needed = required_permission(view, str(request.method))
+        if needed == PUBLIC:
+            return True
         if not request.user.is_authenticated:
             return False
+        if getattr(view, str(request.method).lower(), None) is None:
+            raise MethodNotAllowed(str(request.method))
         if request.method == "OPTIONS":
             return True
-        needed = required_permission(view, str(request.method))
         return needed is not None and (needed == SIGNED_IN or request.user.has_perm(needed))
 
 
