@@ -8,7 +8,7 @@ from benchmarks.databases import CHECKOUT
 DOCUMENT: Final = CHECKOUT / "docs" / "benchmarks.md"
 SKELETON: Final = """# Benchmarks
 
-Written by `make bench` and `make bench-10gb`; text outside of the markers is kept.
+Written by `make bench`, `make bench-10gb` and `make bench-api`; text outside of the markers is kept.
 
 ## Against the limit and against others
 
@@ -19,6 +19,11 @@ Written by `make bench` and `make bench-10gb`; text outside of the markers is ke
 
 <!-- bench-10gb:start -->
 <!-- bench-10gb:end -->
+
+## API
+
+<!-- bench-api:start -->
+<!-- bench-api:end -->
 """
 
 
