@@ -36,7 +36,8 @@ def test_user_is_created(admin: APIClient) -> None:
     assert response["Location"] == "/users/u101"
     assert response["ETag"] == '"1"'
     assert response.data | SHOES == response.data
-    assert (response.data["is_active"], response.data["is_staff"], response.data["has_password"]) == (True, False, False)
+    flags = ("is_active", "is_staff", "is_superuser", "has_password")
+    assert [response.data[name] for name in flags] == [True, False, False, False]
     assert admin.get("/users/u101").json() == response.json()
 
 
