@@ -130,7 +130,7 @@ def test_django_finds_nothing_wrong_with_a_web_pod(folder: Path, secrets: Path) 
     said = set(re.findall(r"\(((?:security|sluice)\.[A-Z]\d+)\)", done.stderr))
     # The ingress redirects to https. Kafka is named when there is a relay, which comes later.
     accepted = {"security.W008", "sluice.E003"}
-    # Whether HSTS is for all of example.com is not for one of its sites to say; on a machine of one's own there is none.
+    # Whether HSTS is for all of example.com is not for one of its sites to say; on one's own machine there is none.
     accepted |= {"security.W004"} if folder.name == "dev" else {"security.W005", "security.W021"}
     assert said == accepted, done.stderr
 
