@@ -41,11 +41,11 @@ def running() -> Import:
         started_at=now, planned_at=now, prepared_at=now, upload=upload, queue="small",
     )  # fmt: skip
     Source.objects.create(owner=found, number=0, name="orders.csv", size_bytes=200, dialect={"encoding": "utf-8"})
-    for number, state in enumerate(("done", "planned")):
+    done = {"state": "done", "merged_at": now, "outcomes": {"loaded": 9, "rejected": 1}, "errors": {"required": 1}}
+    for number, work in enumerate((done, {"state": "planned"})):
         Chunk.objects.create(
             owner=found, number=number, source=0, offset=100 * number, length=100, first_record=1 + 10 * number,
-            records=10, first_line=2, lines=10, quoting="clean", state=state, merged_at=now if state == "done" else None,
-            outcomes={"loaded": 9, "rejected": 1} if state == "done" else {}, errors={"required": 1} if not number else {},
+            records=10, first_line=2, lines=10, quoting="clean", **work,
         )  # fmt: skip
     Reject.objects.create(
         owner=found, chunk=0, source=0, record=3, position=0, line=4, offset=20, length=8, code="required",
