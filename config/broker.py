@@ -145,8 +145,6 @@ def _client(timeout_seconds: float) -> redis.Redis:
         "retry": Retry(NoBackoff(), 0),
         # Nobody reads them, and telling them costs round trips.
         "driver_info": None,
-        "lib_name": None,
-        "lib_version": None,
         "protocol": 2,
     }
     if settings.TASKS_REDIS_URL:
@@ -159,8 +157,8 @@ def install_broker() -> WakeUpBroker:
     """
     Make our broker the one that actors are declared on and messages go to.
 
-    Chosen middleware: rows count attempts, so messages are never retried; a slice may take long, so there is no time
-    limit; a worker is told of a shutdown by a flag (`ingestion.shutdown`), not by an exception in the middle of something.
+    Chosen middleware: rows count attempts, so messages are never retried; work may take long, so there is no time limit;
+    workers are told of a shutdown by a flag (`ingestion.shutdown`), not by an exception in the middle of something.
     """
     broker = WakeUpBroker(
         timeout_seconds=settings.TASKS_REDIS_TIMEOUT_SECONDS,

@@ -21,11 +21,11 @@ import django
 
 django.setup()
 
-import dramatiq
+import dramatiq  # noqa: E402
 
-from config.task_metrics import TaskMetrics
-from ingestion import tasks
-from ingestion.watch import Watch
+from config.task_metrics import TaskMetrics  # noqa: E402
+from ingestion import tasks  # noqa: E402
+from ingestion.watch import Watch  # noqa: E402
 
 broker = dramatiq.get_broker()
 broker.add_middleware(TaskMetrics())

@@ -1,8 +1,9 @@
 """
 Wake-ups: messages that tell a worker to look into the database. They carry no truth, may be lost, late or doubled.
 
-Services call `wake` and know neither the broker nor the tasks: a message is sent by the actor's name, after commit. A Redis
-that is away costs a caller one time-out in `BREAK_SECONDS`; the sweeper and the workers themselves find what was not told.
+Services call `wake` and know neither the broker nor the tasks: a message is sent by the actor's name, after commit. A
+Redis that is away costs a process one time-out in `BREAK_SECONDS`; what was not told is found by the sweeper and by the
+workers themselves.
 """
 
 import time

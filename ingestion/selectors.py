@@ -60,7 +60,7 @@ def reject_examples(*, import_id: int) -> list[dict[str, Any]]:
 
 
 def imports_stalled() -> list[int]:
-    """Ids of imports that should be running while nobody works on them."""
+    """Ids of imports of the command that should be running while nobody works on them."""
     with connection.cursor() as cursor:
         cursor.execute(queries.stalled)
         return [import_id for (import_id,) in cursor.fetchall()]

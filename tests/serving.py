@@ -5,6 +5,7 @@ Fixtures that run what Sluice runs in production â€“ gunicorn and task workers â
         site = serve(processes=2)          # gunicorn; site.url, site.kill_a_worker(), site.restart()
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -104,3 +105,82 @@ def serve(manage: Manage) -> Iterator[Callable[..., Site]]:
     yield start
     for site in sites:
         site.stop()
+
+
+class Workers:
+    """
+    Task workers: one `dramatiq config.worker` for each group of queues, as they run in production.
+
+    `groups` are the arguments of each command: queues and threads.
+    """
+
+    GROUPS: Final = (("steps", 8), ("small", 1), ("large", 1))
+
+    def __init__(self, environment: dict[str, str], directory: Path, *, large: int, sweep_seconds: int | None) -> None:
+        self._environment = environment
+        self._directory = directory
+        self._commands = [self._command(queue, threads) for queue, threads in self.GROUPS]
+        self._commands += [self._command("large", 1) for _ in range(large - 1)]
+        if sweep_seconds is not None:
+            sweeper = [sys.executable, "manage.py", "recover_imports", "--every", str(sweep_seconds)]
+            self._commands.append(sweeper)
+        self.processes = [self._start(command) for command in self._commands]
+
+    def _command(self, queue: str, threads: int) -> list[str]:
+        return [
+            sys.executable, "-m", "dramatiq", "config.worker", "-p", "1", "-t", str(threads), "-Q", queue,
+            "--worker-shutdown-timeout", "20000",
+        ]  # fmt: skip
+
+    def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                command, cwd=CHECKOUT, env=self._environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    @property
+    def log(self) -> Path:
+        """What all of them have said."""
+        return self._directory / "workers.log"
+
+    def kill(self, number: int) -> None:
+        """SIGKILL one command with its worker process, and start it again, as a supervisor would."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.processes[number].pid, signal.SIGKILL)
+        self.processes[number].wait(10)
+        self.processes[number] = self._start(self._commands[number])
+
+    def pids(self, queue: str) -> list[int]:
+        """Of the processes that do the work of a queue (not of the commands that watch them)."""
+        found = []
+        for process, command in zip(self.processes, self._commands, strict=True):
+            if queue in command and process.poll() is None:
+                found += [child.pid for child in psutil.Process(process.pid).children()]
+        return found
+
+    def stop(self, how: int = signal.SIGKILL, *, seconds: float = 30) -> None:
+        """Send a signal to all of them (SIGKILL: to their worker processes too) and wait until they are gone."""
+        for process in self.processes:
+            with contextlib.suppress(ProcessLookupError):
+                if how == signal.SIGKILL:
+                    os.killpg(process.pid, how)
+                else:
+                    process.send_signal(how)
+        until = time.monotonic() + seconds
+        for process in self.processes:
+            process.wait(max(0.1, until - time.monotonic()))
+
+
+@pytest.fixture
+def workers(manage: Manage) -> Iterator[Callable[..., Workers]]:
+    """Starts task workers on the test's database: `workers(large=2, sweep_seconds=None, env={})`."""
+    crews: list[Workers] = []
+
+    def start(*, large: int = 1, sweep_seconds: int | None = None, env: dict[str, str] | None = None) -> Workers:
+        environment = {**manage.environment, **(env or {})}
+        crews.append(Workers(environment, manage.directory, large=large, sweep_seconds=sweep_seconds))
+        return crews[-1]
+
+    yield start
+    for crew in crews:
+        crew.stop()

@@ -24,9 +24,9 @@ JOIN ingestion_reject f ON f.import_id = %(import_id)s AND f.record = e.record A
 ORDER BY e.code;
 
 -- name: stalled
--- Imports that should be running while nobody works on them: no chunk is held by a live worker.
+-- Imports of the command that should be running while nobody works on them: no chunk is held by a live worker.
 SELECT i.id FROM ingestion_import i
-WHERE i.state IN ('queued', 'running')
+WHERE i.queue = '' AND i.state IN ('queued', 'running')
   AND NOT EXISTS (
     SELECT FROM ingestion_chunk c JOIN pg_stat_activity a
       ON a.pid = c.backend_pid AND a.backend_start = c.backend_start

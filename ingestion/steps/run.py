@@ -1,4 +1,4 @@
-"""Do whatever steps wait, and see to it that each either gets done, is tried again, or ends its import with a reason."""
+"""Do whatever steps wait; each gets done, is tried again, or ends its import with a reason."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -51,7 +51,7 @@ HOPELESS: Final = (ReaderError, SettlementError, ProfileError, SourceDiffersErro
 
 class Followers:
     """
-    How many threads of this process plan uploads that are still being received; a thread each, for as long as that takes.
+    How many threads of this process plan uploads that are still being received, each for as long as that takes.
 
     Some threads must stay free for everything else, so the others wait until a place is free or their file is complete.
     """
