@@ -61,8 +61,8 @@ def pre_request(worker: Any, request: Any) -> None:
     request_bodies.watch(worker, request)
 
 
-def post_request(_worker: Any, request: Any, _environ: Any, _response: Any) -> None:
-    request_bodies.end(request)
+def post_request(_worker: Any, request: Any, _environ: Any, response: Any) -> None:
+    request_bodies.end(request, response)
 
 
 def child_exit(_server: Any, worker: Any) -> None:

@@ -33,6 +33,7 @@ class WatchedBody(Body):  # type: ignore[misc] - gunicorn has no types
         self._should_close = request.should_close
         self._continue_wanted = bool(request._expected_100_continue)
         request._expected_100_continue = False
+        self._begun = False
 
     @property
     def stopping(self) -> bool:
@@ -40,36 +41,42 @@ class WatchedBody(Body):  # type: ignore[misc] - gunicorn has no types
         return not self._worker.alive
 
     def begin(self) -> None:
-        """Somebody wants the body now."""
+        """Somebody wants all of the body now."""
+        self._begun = True
+        self._send_continue()
+
+    def should_close(self) -> bool:
+        """Asked when the head of the answer is written: "Connection: close" or "keep-alive"."""
+        return bool(self._should_close()) or self.failed or self._continue_wanted or self._too_much_is_unread()
+
+    def end(self) -> None:
+        """
+        The answer was sent. A connection that is to be closed is let go of here: gunicorn would do so in its main
+        thread, which everybody waits for.
+        """
+        if self.should_close():
+            self._linger()
+            self.failed = True
+
+    def _send_continue(self) -> None:
         if self._continue_wanted:
             self._continue_wanted = False
             self._request.unreader.sock.sendall(CONTINUE)
 
-    def should_close(self) -> bool:
-        """Asked when the head of the answer is written: "Connection: close" or "keep-alive"."""
-        return bool(self._should_close()) or self.failed or self._continue_wanted or self._much_is_unread()
-
-    def end(self) -> None:
-        """The answer was sent."""
-        if self._continue_wanted:
-            self.failed = True  # the client may send the body, or not: nobody knows where the next request begins
-        elif not self.failed and self._much_is_unread():
-            self._linger()
-
     def _read_reader(self, size: int) -> bytes:
-        self.begin()
+        self._send_continue()
         return bytes(super()._read_reader(size))
 
-    def _much_is_unread(self) -> bool:
-        """More than gunicorn itself reads and drops."""
+    def _too_much_is_unread(self) -> bool:
+        """More than gunicorn itself reads and drops; any, if reading it was given up: the rest may never come."""
         if isinstance(self.reader, ChunkedReader):
             return self.reader.parser is not None
-        return int(self.reader.length) > DRAINED_BYTES
+        return int(self.reader.length) > (0 if self._begun else DRAINED_BYTES)
 
     def _linger(self) -> None:
         """
-        Let a client that sends first and listens later finish, within bounds: closing a socket with unread bytes resets
-        the connection, and the answer is lost with it.
+        Let a client that sends first and listens later finish, within bounds (RFC 9112, 9.6): closing a socket with
+        unread bytes resets the connection, and the answer is lost with it.
         """
         sock, dropped = self._request.unreader.sock, bytearray(BUFFER_BYTES)
         until = time.monotonic() + LINGER_SECONDS
@@ -78,7 +85,8 @@ class WatchedBody(Body):  # type: ignore[misc] - gunicorn has no types
             sock.settimeout(SILENT_SECONDS)
             while time.monotonic() < until and sock.recv_into(dropped):
                 pass
-        self.failed = True
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
 
 
 def watch(worker: Any, request: Any) -> None:
@@ -89,7 +97,7 @@ def watch(worker: Any, request: Any) -> None:
         request.should_close = request.body.should_close
 
 
-def end(request: Any) -> None:
-    """For `post_request`."""
-    if isinstance(request.body, WatchedBody):
+def end(request: Any, response: Any) -> None:
+    """For `post_request`; `response` is None, or has sent nothing, after an error that gunicorn answers itself."""
+    if isinstance(request.body, WatchedBody) and response is not None and response.headers_sent:
         request.body.end()

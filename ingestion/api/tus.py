@@ -142,9 +142,13 @@ class UploadsView(TusView):
         headers = {"Location": upload_url(upload.pk), **progress_headers(upload)}
         return Response(upload_document(upload), status=201, headers=headers)
 
-    def _listed(self, request: Request) -> "QuerySet[Upload]":
-        user = _user(request)
-        found = Upload.objects.all() if sees_all(user) else Upload.objects.filter(owner=user)
+    def walked(self, ordering: str) -> QuerySet[Upload] | None:
+        """No index serves the filters."""
+        filtered = {"state", "owner"} & self.request.query_params.keys()
+        return _visible(_user(self.request)) if filtered else None
+
+    def _listed(self, request: Request) -> QuerySet[Upload]:
+        found = _visible(_user(request))
         state, owner = request.query_params.get("state"), request.query_params.get("owner")
         if state is not None:
             if state not in Upload.State.values:
@@ -271,6 +275,10 @@ def _follower(user: User, about: Description, profile: Profile) -> Any:
         )
 
     return follow
+
+
+def _visible(user: User) -> QuerySet[Upload]:
+    return Upload.objects.all() if sees_all(user) else Upload.objects.filter(owner=user)
 
 
 def _upload(request: Request, upload_id: str, *, to_change: bool = False, gone: bool = False) -> Upload:

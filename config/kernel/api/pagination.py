@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from django.core import signing
 from django.db import OperationalError, connection, models, transaction
@@ -63,7 +64,7 @@ class Cursor:
     backward: bool = False
 
     def dumps(self) -> str:
-        key = [value.isoformat() if isinstance(value, datetime) else value for value in self.key]
+        key = [_plain(value) for value in self.key]
         return signing.dumps([self.ordering, key, self.backward], salt=SALT)
 
     @classmethod
@@ -117,7 +118,12 @@ class KeysetPagination(BasePagination):
         return Response({"next": self._link(self._next), "previous": self._link(self._previous), "results": data})
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        link = {"type": "string", "format": "uri", "nullable": True, "example": "https://sluice.example/orders?cursor=…"}
+        link = {
+            "type": "string",
+            "format": "uri",
+            "nullable": True,
+            "example": "https://sluice.example/orders?cursor=…",
+        }
         next_page = {**link, "description": NEXT_PAGE}
         return {
             "type": "object",
@@ -229,6 +235,13 @@ def _field(queryset: QuerySet[Any], name: str) -> models.Field[Any, Any]:
     if name in annotations:
         return annotations[name].output_field  # type: ignore[no-any-return]
     return meta.pk if name == "pk" else meta.get_field(name)  # type: ignore[return-value]
+
+
+def _plain(value: Any) -> Any:
+    """A value of a key as JSON has it."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, UUID) else value
 
 
 def _stored(value: Any, field: models.Field[Any, Any]) -> Any:
