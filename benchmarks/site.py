@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Final
 
 import psutil
+import redis
+from django.conf import settings
 
 from benchmarks.databases import CHECKOUT, Database
 from benchmarks.wire import Wire
+from config.broker import TASKS_DATABASE
+from config.embedded import redis_url
 
 START_SECONDS: Final = 60
 STOP_SECONDS: Final = 30
@@ -126,19 +130,22 @@ def running_site(database: Database, directory: Path, *, workers: int = 0, **env
             dramatiq = ("-m", "dramatiq", "config.worker", "--worker-shutdown-timeout", "20000")
             site.start("steps", *dramatiq, "-p", "1", "-t", "8", "-Q", "steps")
             site.start("chunks", *dramatiq, "-p", str(workers), "-t", "1", "-Q", "small", "large")
-            _wait_for_workers(directory / "chunks.log", workers)
+            _wait_for_workers(database.name, workers + 1, directory)
         site.wait_until_ready()
         yield site
     finally:
         site.stop()
 
 
-def _wait_for_workers(log: Path, count: int) -> None:
+def _wait_for_workers(namespace: str, count: int, directory: Path) -> None:
+    """Until all worker processes have told Redis that they live."""
+    url = settings.TASKS_REDIS_URL or f"{redis_url()}?db={TASKS_DATABASE}"
     until = time.monotonic() + START_SECONDS
-    while log.read_text().count("ready for action") < count:
-        if time.monotonic() > until:
-            raise SiteNotStartedError(log.read_text()[-4_000:])
-        time.sleep(0.1)
+    with redis.Redis.from_url(url) as client:
+        while client.zcard(f"{namespace}:__heartbeats__") < count:
+            if time.monotonic() > until:
+                raise SiteNotStartedError("".join(log.read_text()[-2_000:] for log in directory.glob("*.log")))
+            time.sleep(0.1)
 
 
 def _free_port() -> int:

@@ -32,6 +32,11 @@ def count_chunk(outcomes: dict[str, int]) -> None:
         records.labels(outcome).inc(count)
 
 
+def count_end(state: str) -> None:
+    """An import has ended, and its certificate is written."""
+    ended.labels(state).inc()
+
+
 def read_families() -> list[GaugeMetricFamily]:
     """All gauges that are read from Postgres; raises what the database raises."""
     with connection.cursor() as cursor:

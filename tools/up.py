@@ -49,12 +49,13 @@ SAMPLE_ROWS: Final = 50_000
 SAMPLE_DEFECTS: Final = "all:2"
 PR_SET_PDEATHSIG: Final = 1
 
-DRAMATIQ: Final = ("-m", "dramatiq", "config.worker", "--worker-shutdown-timeout", "20000", "-p", "1")
+DRAMATIQ: Final = ("-m", "dramatiq", "config.worker", "--skip-logging", "--worker-shutdown-timeout", "20000")
+PROCESSORS: Final = str(len(os.sched_getaffinity(0)))
 COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "web": ("-m", "gunicorn", "-c", "config/gunicorn.py", "config.wsgi"),
-    "steps": (*DRAMATIQ, "-t", "8", "-Q", "steps"),
-    "small": (*DRAMATIQ, "-t", "1", "-Q", "small"),
-    "large": (*DRAMATIQ, "-t", "1", "-Q", "large"),
+    "steps": (*DRAMATIQ, "-p", "1", "-t", "8", "-Q", "steps"),
+    "small": (*DRAMATIQ, "-p", "1", "-t", "1", "-Q", "small"),
+    "large": (*DRAMATIQ, "-p", PROCESSORS, "-t", "1", "-Q", "large"),
     "sweeper": ("manage.py", "recover_imports", "--every", "15"),
     "pruner": ("manage.py", "prune_uploads", "--every", "3600"),
 }

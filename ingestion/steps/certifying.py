@@ -5,6 +5,7 @@ from django.db import connection, transaction
 
 from ingestion import states
 from ingestion.clock import utc_now
+from ingestion.metrics import count_end
 from ingestion.models import Import
 from ingestion.stages.certify import import_certify
 from ingestion.steps.claims import Keeper, StepClaim, hold
@@ -28,6 +29,7 @@ def certify(claim: StepClaim, keeper: Keeper) -> None:
         since = owner.running_since
         seconds = 0.0 if since is None else max(0.0, ((owner.ended_at or now) - since).total_seconds())
         certificate = import_certify(import_id=claim.import_id, now=now, active_seconds=seconds)
+    count_end(certificate["state"])
     log.info(
         "import_ended",
         import_id=claim.import_id,

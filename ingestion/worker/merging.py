@@ -15,6 +15,7 @@ from ingestion import disagreements
 from ingestion.changes import Changes
 from ingestion.copying import copy_frame, joined, query_frame
 from ingestion.job import Claim, Job
+from ingestion.metrics import count_chunk
 from ingestion.queue import ImportStoppedError
 from ingestion.rejects import errors_by_code, rejects_write
 from ingestion.services import import_fail
@@ -152,6 +153,7 @@ class ChunkMerger:
             self._demote(cursor, merged.demoted)
             hold_import(cursor, import_id=job.import_id)
             self._changes.merged(merged)
+        count_chunk(outcomes)
         return merged
 
     def _escape_free(self, work: Work) -> bool:

@@ -119,7 +119,7 @@ class FlagField(serializers.BooleanField):
     {
         "oneOf": [
             {"type": "string", "pattern": r"^(0|[1-9][0-9]{0,13})(\.[0-9]{1,4})?$"},
-            {"type": "number", "minimum": 0, "exclusiveMaximum": 10**14, "multipleOf": 0.0001},
+            {"type": "number", "minimum": 0, "maximum": 10**14, "exclusiveMaximum": True, "multipleOf": 0.0001},
         ]
     }
 )
