@@ -8,7 +8,7 @@ import structlog
 from django.db import transaction
 
 from config.kernel.errors import ApplicationError
-from ingestion import states
+from ingestion import dispatch, states
 from ingestion.errors import (
     ImportNotFoundError,
     ImportNotResumableError,
@@ -157,7 +157,7 @@ def import_from_upload(
             queue=_queue_for(upload),
         )
         if start:
-            _wake_after_commit(owner)
+            dispatch.wake(owner.pk)
     log.info("import_created", import_id=owner.pk, upload_id=str(upload.pk), state=owner.state, dry_run=dry_run)
     return owner, True
 
@@ -219,17 +219,6 @@ def _queue_for(upload: Upload) -> str:
     return QUEUE_SMALL if known and size <= SMALL_BYTES else QUEUE_LARGE
 
 
-def _wake_after_commit(owner: Import) -> None:
-    import_id = owner.pk
-    transaction.on_commit(lambda: _wake(import_id), robust=True)
-
-
-def _wake(import_id: int) -> None:
-    from ingestion import dispatch
-
-    dispatch.wake(import_id)
-
-
 # When the last byte has arrived
 
 
@@ -266,7 +255,7 @@ def _move_on(owner: Import, upload: Upload) -> None:
         fields += ["state", "reason"]
     owner.save(update_fields=fields)
     if owner.state != states.OPEN:
-        _wake_after_commit(owner)
+        dispatch.wake(owner.pk)
 
 
 def _made_by_itself(upload: Upload, *, now: datetime) -> Import | None:
@@ -375,7 +364,7 @@ def import_call_off(*, import_id: int, now: datetime) -> Import:
             import_cancel(import_id=import_id, now=now)
             owner.refresh_from_db()
             # Somebody has to write its certificate.
-            _wake_after_commit(owner)
+            dispatch.wake(owner.pk)
     return owner
 
 
@@ -399,9 +388,8 @@ def _refuse_command(owner: Import) -> None:
 def _go_on(owner: Import, *, now: datetime) -> Import:
     _refuse_command(owner)
     import_start(import_id=owner.pk, now=now)
-    Import.objects.filter(pk=owner.pk).update(step_attempts=0)
     owner.refresh_from_db()
-    _wake_after_commit(owner)
+    dispatch.wake(owner.pk)
     return owner
 
 
@@ -411,4 +399,4 @@ def _queue_up(owner: Import) -> None:
         raise UploadGoneError(upload_id=str(owner.upload_id), state=upload.state if upload else "deleted")
     owner.state = states.QUEUED if upload.state == Upload.State.COMPLETE else states.UPLOADING
     owner.save(update_fields=["state"])
-    _wake_after_commit(owner)
+    dispatch.wake(owner.pk)

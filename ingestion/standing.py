@@ -86,6 +86,9 @@ def standings(owners: Sequence[Import], *, now: datetime) -> dict[int, Standing]
         cursor.execute(queries.settled_by_children, {"imports": list(found)})
         for import_id, settled in cursor.fetchall():
             found[import_id].settled = int(settled)
+    for owner in owners:
+        if owner.dry_run and owner.step_progress and owner.state not in states.ENDED:
+            _tell(found[owner.pk], owner.step_progress)
     _expected_bytes({owner.pk: found[owner.pk] for owner in moving})
     return found
 
@@ -97,6 +100,12 @@ def _seal(standing: Standing, row: tuple[Any, ...]) -> None:
     standing.records_done = standing.records_total = records
     standing.outcomes |= _dict(outcomes)
     standing.errors = _most_frequent_first(_dict(errors))
+
+
+def _tell(standing: Standing, progress: dict[str, Any]) -> None:
+    """What a dry run says of itself while it goes on."""
+    standing.records_done = progress.get("records_done", 0)
+    standing.bytes_done, standing.bytes_total = progress.get("bytes_done", 0), progress.get("bytes_total")
 
 
 def _dict(value: Any) -> dict[str, int]:

@@ -26,6 +26,7 @@ from ingestion.api.serializers import (
     ImportSummarySerializer,
     WholeQuerySerializer,
 )
+from ingestion.api.whole import StreamingBodyView, receive_whole
 from ingestion.clock import utc_now
 from ingestion.intake import (
     Wishes,
@@ -39,7 +40,7 @@ from ingestion.models import Import, Upload
 from ingestion.profile_store import profile_from, profile_named
 from ingestion.profiles import Profile
 from ingestion.standing import import_mark
-from ingestion.uploads.services import Description, upload_terminate
+from ingestion.uploads.services import AUTO, MANUAL, Description, upload_terminate
 
 TAGS: Final = ["imports"]
 JSON: Final = "application/json"
@@ -68,7 +69,7 @@ The same bytes again, with the same options, give back the same import (200) unl
 breaks leaves nothing behind; for large files over bad lines use `/uploads`."""
 
 
-class ImportsView(generics.GenericAPIView[Import]):
+class ImportsView(StreamingBodyView, generics.GenericAPIView[Import]):
     """All imports, and new ones."""
 
     permissions: ClassVar = {"GET": SIGNED_IN, "POST": ADD, "PUT": ADD}
@@ -186,8 +187,6 @@ def _wishes(user: User, asked: dict[str, Any]) -> Wishes:
 
 def _import_whole(request: Request) -> Response:
     """Everything is checked before the first byte of the body is read: nobody sends 10 GB to learn of a misspelling."""
-    from ingestion.api.whole import receive_whole
-
     asked = checked_query(request, WholeQuerySerializer, lists=("map",))
     user = signed_in(request)
     wishes = _wishes(user, asked)
@@ -209,7 +208,13 @@ def _import_whole(request: Request) -> Response:
             )
         )
 
-    description = Description(filename=asked.get("filename", ""), profile=profile.name, options=wishes.as_dict())
+    # Broken off, the upload can be completed by tus: then it is imported in the same way.
+    description = Description(
+        filename=asked.get("filename", ""),
+        profile=profile.name,
+        start=AUTO if asked["start"] else MANUAL,
+        options=wishes.as_dict(),
+    )
     upload = receive_whole(request, description=description, completed=completed)
     owner, created = made[-1]
     if owner.upload_id != upload.pk:

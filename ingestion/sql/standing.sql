@@ -27,7 +27,7 @@ SELECT i.id, c.chunks, c.bytes, c.records, jsonb_build_object(
 FROM ingestion_import i, jsonb_to_record(i.certificate) AS c (
     chunks int, bytes bigint, records bigint, loaded bigint, unchanged bigint, skipped bigint, rejected bigint,
     ignored bigint, unprocessed bigint, errors jsonb)
-WHERE i.id = ANY(%(imports)s);
+WHERE i.id = ANY(%(imports)s) AND i.certificate IS NOT NULL;
 
 -- name: settled_by_children
 -- Records that children of an import brought in: what of its rejects is not open any more.
@@ -40,6 +40,7 @@ GROUP BY i.parent_id;
 -- name: mark
 -- Everything that makes the answer about an import another one, but for the clock.
 SELECT i.state, i.reason, i.prepared_at, i.planned_at, i.started_at, i.ended_at, i.signature <> '', i.duplicate_of_id,
+       i.step_progress,
        u.state, u.offset_bytes, u.length_bytes,
        (SELECT ARRAY[count(*), count(*) FILTER (WHERE c.state IN ('done', 'stopped')), sum(c.records)]
         FROM ingestion_chunk c WHERE c.import_id = i.id),
