@@ -16,7 +16,7 @@ from accounts.errors import (
     UserNotFoundError,
 )
 from accounts.identities import Scope, load_scope, scope_of
-from accounts.models import User
+from accounts.models import Role, User
 from accounts.selectors import visible_countries
 
 
@@ -46,6 +46,28 @@ def require_power_over(actor: User | None, user: User) -> None:
         raise SuperusersOnlyError
     if (user.is_staff and not actor.is_staff) or lacking(own, load_scope(user.pk)):
         raise MorePowerfulUserError(user_id=user.pk)
+
+
+def has_power_over(actor: User, user: User) -> bool:
+    """Whether `require_power_over` lets pass."""
+    try:
+        require_power_over(actor, user)
+    except (SuperusersOnlyError, MorePowerfulUserError):
+        return False
+    return True
+
+
+def grantable(actor: User) -> list[int]:
+    """Ids of the roles that hold nothing beyond what the person may do; for lists to choose from."""
+    if actor.is_superuser:
+        return list(Role.objects.values_list("pk", flat=True))
+    own = scope_of(actor)
+    roles = Role.objects.prefetch_related("permissions__content_type")
+    return [role.pk for role in roles if _names(role) <= (own.permissions if role.is_regional else own.everywhere)]
+
+
+def _names(role: Role) -> set[str]:
+    return {f"{each.content_type.app_label}.{each.codename}" for each in role.permissions.all()}
 
 
 def require_nothing_gained(actor: User | None, user: User) -> None:

@@ -41,18 +41,20 @@ GIVEN = OpenApiExample(
 )
 
 
-@extend_schema(
-    tags=["users"],
-    operation_id="users_password",
-    summary="Set a password",
-    description=(
-        "One's own, with the present one beside it, or, with the permission to change users, somebody else's. Sessions "
-        "of that user end, tokens stay."
-    ),
-    request=PasswordSerializer,
-    responses={204: None, **problem_responses(400, 404, 415)},
-    examples=[OpenApiExample("password", value={"password": "correct horse battery staple"}, request_only=True)],
+@extend_schema_view(
+    put=extend_schema(
+        operation_id="users_password",
+        summary="Set a password",
+        description=(
+            "One's own, with the present one beside it, or, with the permission to change users, somebody else's. Sessions "
+            "of that user end, tokens stay."
+        ),
+        request=PasswordSerializer,
+        responses={204: None, **problem_responses(400, 404, 415)},
+        examples=[OpenApiExample("password", value={"password": "correct horse battery staple"}, request_only=True)],
+    )
 )
+@extend_schema(tags=["users"])
 class PasswordView(APIView):
     """`/users/{id}/password`."""
 
