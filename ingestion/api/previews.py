@@ -14,7 +14,7 @@ from ingestion.api.access import ADD, import_seen, signed_in, upload_seen
 from ingestion.api.queries import checked_query
 from ingestion.api.serializers import PreviewQuerySerializer, PreviewSerializer, RecordsQuerySerializer
 from ingestion.errors import BytesGoneError, UnreadableSourceError
-from ingestion.intake import settles_everything
+from ingestion.intake import GONE, settles_everything
 from ingestion.models import Import, Source, Upload
 from ingestion.opening import source_from_descriptor, source_of_upload
 from ingestion.prepare import detect_source
@@ -80,6 +80,8 @@ def _preview_of(owner: Import, *, records: int) -> dict[str, Any]:
 
 
 def _seen(upload: Upload, *, profile: Profile, records: int) -> dict[str, Any]:
+    if upload.state in GONE:
+        raise BytesGoneError(name=f"upload {upload.pk}")
     receiving = upload.state == Upload.State.RECEIVING
     try:
         source = source_of_upload(upload)
