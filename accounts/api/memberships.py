@@ -46,8 +46,8 @@ GIVEN = OpenApiExample(
         operation_id="users_password",
         summary="Set a password",
         description=(
-            "One's own, with the present one beside it, or, with the permission to change users, somebody else's. Sessions "
-            "of that user end, tokens stay."
+            "One's own, with the present one beside it, or, with the permission to change users, somebody else's. "
+            "Sessions of that user end, tokens stay."
         ),
         request=PasswordSerializer,
         responses={204: None, **problem_responses(400, 404, 415)},

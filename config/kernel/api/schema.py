@@ -56,12 +56,13 @@ def problem_responses(*statuses: int) -> dict[Any, OpenApiResponse]:
         (status, "application/problem+json"): OpenApiResponse(
             ProblemSerializer,
             description=EXAMPLES[status][1],
-            examples=[OpenApiExample(EXAMPLES[status][0], value=problem(*_arguments(status)))],
+            examples=[OpenApiExample(EXAMPLES[status][0], value=_example(status))],
         )
         for status in sorted({*statuses, 401, 403, 429, 503})
     }
 
 
-def _arguments(status: int) -> tuple[str, int, str]:
+def _example(status: int) -> dict[str, Any]:
     code, detail = EXAMPLES[status]
-    return code, status, detail
+    errors = [{"field": "quantity", "code": "min_value", "message": "Must not be 0."}]
+    return problem(code, status, detail, **({"errors": errors} if code == "invalid" else {}))
