@@ -157,8 +157,8 @@ def install_broker() -> WakeUpBroker:
     """
     Make our broker the one that actors are declared on and messages go to.
 
-    Chosen middleware: rows count attempts, so messages are never retried; work may take long, so there is no time limit;
-    workers are told of a shutdown by a flag (`ingestion.shutdown`), not by an exception in the middle of something.
+    Middleware: rows count attempts, so messages are never retried; work may take long, so there is no time limit.
+    Workers are told of a shutdown by a flag (`ingestion.shutdown`), not by an exception in the middle of something.
     """
     broker = WakeUpBroker(
         timeout_seconds=settings.TASKS_REDIS_TIMEOUT_SECONDS,

@@ -57,7 +57,7 @@ class UploadSource:
     """
     An upload, read through the storage that holds its segments; the sibling of `ingestion.reader.Source`.
 
-    A packed one is decompressed once, by `blocks`, into segments of its own, so that every process can read byte ranges.
+    A packed one is decompressed once, by `blocks`, into segments of its own: so every process can read byte ranges.
 
     Args:
         upload: its id.

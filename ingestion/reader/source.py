@@ -396,12 +396,14 @@ def within_limits(
             raise DecompressionLimit(
                 f"{name} unpacks to more than {max_bytes:,} bytes.", hint="Raise the limit if that is right."
             )
-        if packed_bytes is not None and max_ratio is not None:
-            if total > max(RATIO_JUDGED_FROM, packed_bytes * max_ratio):
-                raise DecompressionLimit(
-                    f"{name} unpacks to more than {max_ratio:g} times its size, as a zip bomb would.",
-                    hint="Raise the ratio if that is right, or unpack it yourself.",
-                )
+        if packed_bytes is None or max_ratio is None:
+            yield block
+            continue
+        if total > max(RATIO_JUDGED_FROM, packed_bytes * max_ratio):
+            raise DecompressionLimit(
+                f"{name} unpacks to more than {max_ratio:g} times its size, as a zip bomb would.",
+                hint="Raise the ratio if that is right, or unpack it yourself.",
+            )
         yield block
 
 

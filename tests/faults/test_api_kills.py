@@ -191,7 +191,8 @@ class Scene:
 def token_of_alice(manage: Manage, connect: Callable[[], Any]) -> str:
     with connect().cursor() as cursor:
         cursor.execute(
-            """INSERT INTO accounts_user (id, email, name, country, password, is_active, is_staff, is_superuser, version)
+            """INSERT INTO accounts_user
+                   (id, email, name, country, password, is_active, is_staff, is_superuser, version)
                VALUES ('alice', 'alice@example.com', 'Alice', '', 'x', true, true, true, 1) ON CONFLICT DO NOTHING"""
         )
     done = manage("create_token", "alice")
