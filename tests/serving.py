@@ -117,7 +117,7 @@ class Workers:
     GROUPS: Final = (("steps", 8), ("small", 1), ("large", 1))
 
     def __init__(self, environment: dict[str, str], directory: Path, *, large: int, sweep_seconds: int | None) -> None:
-        self._environment = environment
+        self.environment = environment
         self._directory = directory
         self._commands = [self._command(queue, threads) for queue, threads in self.GROUPS]
         self._commands += [self._command("large", 1) for _ in range(large - 1)]
@@ -135,7 +135,7 @@ class Workers:
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                command, cwd=CHECKOUT, env=self._environment, stdout=log, stderr=log, start_new_session=True
+                command, cwd=CHECKOUT, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
 
     @property
