@@ -170,9 +170,12 @@ class _Chunked:
         self._connection = _Connection(reader.req.unreader)
         self.waiting = self._connection.waiting
         self.ended = False
-        self._held = b""  # read, not yet decoded
+        self._held = memoryview(b"")  # received, not yet decoded
+        self._begun_line = b""  # what was before it
         self._left = 0  # of the current chunk
-        self._begun = False
+        self._behind_data = False
+        self._in_trailers = False
+        self._trailer_bytes = 0
 
     def read(self) -> memoryview | bytes | None:
         while not self.ended:
@@ -181,55 +184,60 @@ class _Chunked:
             line = self._line()
             if line is None:
                 return None
-            self._frame(line)
+            self._take(line)
         return b""
 
-    def _data(self) -> memoryview | bytes | None:
-        if self._held:
-            piece: memoryview | bytes | None = self._held[: self._left]
-            self._held = self._held[self._left :]
-        else:
-            piece = self._connection.receive(self._left)
-        if piece is not None:
-            self._left -= len(piece)
+    def _data(self) -> memoryview | None:
+        if not self._held and not self._receive():
+            return None
+        piece = self._held[: self._left]
+        self._held = self._held[len(piece) :]
+        self._left -= len(piece)
+        self._behind_data = not self._left
         return piece
 
-    def _frame(self, line: bytes) -> None:
-        """A line between data: the end of a chunk, then the size of the next."""
-        if self._begun:
+    def _take(self, line: bytes) -> None:
+        """A line between data: the end of a chunk, the size of the next, a trailer."""
+        if self._in_trailers:
+            self._trailer_bytes += len(line)
+            if self._trailer_bytes > MAX_LINE_BYTES:
+                raise BodyMalformedError
+            if not line:
+                self._end()
+        elif self._behind_data:
             if line:
                 raise BodyMalformedError
-            self._begun = False
-            return
-        found = CHUNK_LINE.fullmatch(line)
-        if found is None:
-            raise BodyMalformedError
-        self._left = int(found[1], 16)
-        self._begun = True
-        if not self._left:
-            self._skip_trailers()
-
-    def _skip_trailers(self) -> None:
-        read = 0
-        while (line := self._line()) != b"":
-            read += len(line or b"")
-            if read > MAX_LINE_BYTES:
+            self._behind_data = False
+        else:
+            found = CHUNK_LINE.fullmatch(line)
+            if found is None:
                 raise BodyMalformedError
+            self._left = int(found[1], 16)
+            self._in_trailers = not self._left
+
+    def _end(self) -> None:
         self.ended = True
         self._reader.parser = None
-        self._connection.put_back(self._held)
-        self._held = b""
+        self._connection.put_back(bytes(self._held))
 
     def _line(self) -> bytes | None:
-        while (end := self._held.find(CRLF)) < 0:
-            if len(self._held) > MAX_LINE_BYTES or b"\n" in self._held:
+        while True:
+            window = self._begun_line + bytes(self._held[:MAX_LINE_BYTES])
+            end = window.find(CRLF)
+            if end >= 0:
+                self._held = self._held[end + len(CRLF) - len(self._begun_line) :]
+                self._begun_line = b""
+                return window[:end]
+            if len(window) >= MAX_LINE_BYTES or b"\n" in window:
                 raise BodyMalformedError
-            more = self._connection.receive(SMALL_BYTES)
-            if more is None:
+            self._begun_line, self._held = window, self._held[len(window) - len(self._begun_line) :]
+            if not self._receive():
                 return None
-            self._held += bytes(more)
-        line, self._held = self._held[:end], self._held[end + len(CRLF) :]
-        return line
+
+    def _receive(self) -> bool:
+        more = self._connection.receive(BUFFER_BYTES)
+        self._held = memoryview(more or b"")
+        return more is not None
 
 
 class _Plain:
