@@ -44,6 +44,21 @@ NEW_ROLE = OpenApiExample(
     value={"slug": "order-desk", "name": "Order desk", "permissions": ["orders.view_order", "orders.add_order"]},
     request_only=True,
 )
+WHOLE_ROLE = OpenApiExample(
+    "all of a role",
+    value={
+        "name": "Order desk",
+        "is_importable": False,
+        "is_regional": False,
+        "permissions": ["orders.view_order", "orders.add_order"],
+    },
+    request_only=True,
+)
+OTHER_PERMISSIONS = OpenApiExample("other permissions", value={"permissions": ["orders.view_order"]}, request_only=True)
+WHOLE_REGION = OpenApiExample(
+    "all of a region", value={"name": "North", "countries": ["Norway", "Sweden"]}, request_only=True
+)
+OTHER_COUNTRIES = OpenApiExample("other countries", value={"countries": ["Norway"]}, request_only=True)
 NEW_REGION = OpenApiExample(
     "a region", value={"slug": "north", "name": "North", "countries": ["Norway", "Sweden"]}, request_only=True
 )
@@ -104,7 +119,7 @@ class RolesView(APIView):
         parameters=[IF_MATCH, ETAG],
         request=RoleReplaceSerializer,
         responses={200: RoleSerializer, **problem_responses(400, 404, 412, 415, 428)},
-        examples=[ROLE_EXAMPLE],
+        examples=[WHOLE_ROLE, ROLE_EXAMPLE],
     ),
     patch=extend_schema(
         operation_id="roles_change",
@@ -113,7 +128,7 @@ class RolesView(APIView):
         parameters=[IF_MATCH, ETAG],
         request=RoleChangeSerializer,
         responses={200: RoleSerializer, **problem_responses(400, 404, 412, 415, 428)},
-        examples=[ROLE_EXAMPLE],
+        examples=[OTHER_PERMISSIONS, ROLE_EXAMPLE],
     ),
     delete=extend_schema(
         operation_id="roles_delete",
@@ -209,7 +224,7 @@ class RegionsView(APIView):
         parameters=[IF_MATCH, ETAG],
         request=RegionReplaceSerializer,
         responses={200: RegionSerializer, **problem_responses(400, 404, 412, 415, 428)},
-        examples=[REGION_EXAMPLE],
+        examples=[WHOLE_REGION, REGION_EXAMPLE],
     ),
     patch=extend_schema(
         operation_id="regions_change",
@@ -218,7 +233,7 @@ class RegionsView(APIView):
         parameters=[IF_MATCH, ETAG],
         request=RegionChangeSerializer,
         responses={200: RegionSerializer, **problem_responses(400, 404, 412, 415, 428)},
-        examples=[REGION_EXAMPLE],
+        examples=[OTHER_COUNTRIES, REGION_EXAMPLE],
     ),
     delete=extend_schema(
         operation_id="regions_delete",

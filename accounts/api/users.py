@@ -129,7 +129,14 @@ class UsersView(APIView):
         parameters=[IF_MATCH, ETAG],
         request=UserReplaceSerializer,
         responses={200: UserSerializer, **problem_responses(400, 404, 412, 415, 428)},
-        examples=[USER_EXAMPLE],
+        examples=[
+            OpenApiExample(
+                "all of a user",
+                value={"name": "Shoes", "email": "john@gmail.com", "age": 44, "country": "Norway"},
+                request_only=True,
+            ),
+            USER_EXAMPLE,
+        ],
     ),
     patch=extend_schema(
         operation_id="users_change",
