@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from django.conf import settings
+
 from tests.integration.deploy.manifests import (
     Document,
     Installation,
@@ -253,11 +255,21 @@ def written_places_are_mounted(installation: Installation) -> Iterator[str]:
     for workload in installation.ours:
         for container in workload.containers:
             mounted = {mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
-            if "/tmp" not in mounted:
-                yield f"{workload}, {container['name']}: has no /tmp"
-        metrics = installation.environment(workload.container).get("PROMETHEUS_MULTIPROC_DIR")
-        if metrics and metrics not in {mount["mountPath"] for mount in workload.container["volumeMounts"]}:
-            yield f"{workload}: cannot write {metrics}"
+            written = {"/tmp", installation.environment(container).get("PROMETHEUS_MULTIPROC_DIR", "/tmp")}
+            if not written <= mounted:
+                yield f"{workload}, {container['name']}: cannot write {sorted(written - mounted)}"
+
+
+def uploads_fit_on_their_way(installation: Installation) -> Iterator[str]:
+    """Each thread may fill a segment for the bucket while the one before is still being sent."""
+    web = installation.workload("web")
+    environment = installation.environment(web.container)
+    if environment.get("UPLOADS_S3_BUCKET"):
+        threads = int(environment["WEB_PROCESSES"]) * int(environment["WEB_THREADS"])
+        wanted = 2 * threads * settings.UPLOAD_SEGMENT_BYTES / (1 << 20)
+        room = megabytes(web.volumes["tmp"]["emptyDir"]["sizeLimit"])
+        if room < wanted:
+            yield f"web: {wanted:.0f} MiB of uploads do not fit into {room:.0f} MiB"
 
 
 def servers_stand_alone(installation: Installation) -> Iterator[str]:
@@ -285,13 +297,13 @@ def autoscalers_own_the_number(installation: Installation) -> Iterator[str]:
 
 def servers_have_the_memory(installation: Installation) -> Iterator[str]:
     """What a server is configured to take is less than what it gets."""
-    settings = postgres_settings(installation)
+    configured = postgres_settings(installation)
     postgres = megabytes(installation.workload("postgres").container["resources"]["limits"]["memory"])
-    if megabytes(settings["shared_buffers"]) > 0.4 * postgres:
-        yield f"postgres: shared_buffers of {settings['shared_buffers']} leave too little of {postgres:.0f} MiB"
+    if megabytes(configured["shared_buffers"]) > 0.4 * postgres:
+        yield f"postgres: shared_buffers of {configured['shared_buffers']} leave too little of {postgres:.0f} MiB"
     claim = installation.workload("postgres").spec["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]
-    if megabytes(settings["max_wal_size"]) > 0.25 * megabytes(claim["storage"]):
-        yield f"postgres: max_wal_size of {settings['max_wal_size']} can fill a disk of {claim['storage']}"
+    if megabytes(configured["max_wal_size"]) > 0.25 * megabytes(claim["storage"]):
+        yield f"postgres: max_wal_size of {configured['max_wal_size']} can fill a disk of {claim['storage']}"
     files = installation.one("ConfigMap", "redis")["data"]
     for name, policy in (("cache", "allkeys-lru"), ("tasks", "noeviction")):
         values = dict(line.split(maxsplit=1) for line in files[f"{name}.conf"].splitlines() if line[:1].isalpha())
@@ -397,6 +409,7 @@ CHECKS: Final = (
     mounts_have_volumes,
     claims_are_shared_by_those_who_may,
     written_places_are_mounted,
+    uploads_fit_on_their_way,
     servers_stand_alone,
     autoscalers_own_the_number,
     servers_have_the_memory,

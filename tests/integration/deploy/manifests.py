@@ -127,7 +127,8 @@ class Installation:
 def matches(selector: Document, labels: dict[str, str]) -> bool:
     """Whether a label selector (`matchLabels` only; an empty one matches all) selects these labels."""
     assert set(selector) <= {"matchLabels"}, f"{selector} has more than matchLabels"
-    return selector.get("matchLabels", {}).items() <= labels.items()
+    wanted: dict[str, str] = selector.get("matchLabels", {})
+    return wanted.items() <= labels.items()
 
 
 def image_name(image: str) -> str:

@@ -72,6 +72,10 @@ def _shared_claims(found: Installation) -> None:
     found.one("ConfigMap", "sluice")["data"]["UPLOADS_S3_BUCKET"] = ""
 
 
+def _metrics_elsewhere(found: Installation) -> None:
+    found.workload("web").pod["initContainers"][0]["env"][0]["value"] = "/run/elsewhere"
+
+
 OVERLAY: Final = KUSTOMIZE / "overlays" / "production"
 NO_LOG: Final = "appendonly no\nmaxmemory 1gb\nmaxmemory-policy noeviction\n"
 ALL_BUFFERS: Final = "shared_buffers = 9GB\n"
@@ -120,6 +124,8 @@ BREAKAGES: Final = [
     ),
     (checks.claims_are_shared_by_those_who_may, _shared_claims, "no other pod"),
     (checks.written_places_are_mounted, _container("web", volumeMounts=[]), "/tmp"),
+    (checks.written_places_are_mounted, _metrics_elsewhere, "/run/elsewhere"),
+    (checks.uploads_fit_on_their_way, _setting("ConfigMap", "sluice", "data", "WEB_THREADS", value="64"), "do not fit"),
     (checks.servers_stand_alone, _spec("postgres", replicas=2), "of its own"),
     (checks.servers_stand_alone, _setting("Service", "postgres", "spec", "clusterIP", value="10.0.0.1"), "headless"),
     (checks.autoscalers_own_the_number, _spec("web", replicas=2), "undoes"),

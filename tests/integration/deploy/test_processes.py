@@ -59,7 +59,7 @@ def test_commands_exist_with_their_options(name: str) -> None:
         assert importlib.util.find_spec(application)
     else:
         assert command[0] == "dramatiq"
-        options = make_argument_parser().parse_args(command[1:])
+        options = make_argument_parser().parse_args(command[1:])  # type: ignore[no-untyped-call]
         assert importlib.util.find_spec(options.broker)
 
 
