@@ -38,7 +38,7 @@ class LocalConnection(UnixDomainSocketConnection):
 
     def _connect(self) -> Any:
         self.path = redis_url().removeprefix("unix://")
-        return super()._connect()
+        return super()._connect()  # type: ignore[no-untyped-call]
 
 
 class WakeUpConsumer(_RedisConsumer):
@@ -55,9 +55,9 @@ class WakeUpConsumer(_RedisConsumer):
 
     def __next__(self) -> Any:
         try:
-            return super().__next__()
+            return super().__next__()  # type: ignore[no-untyped-call]
         except RedisError as error:  # dramatiq expects its ConnectionError only, not a time-out
-            raise ConnectionClosed(error) from None
+            raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
 
     def _forgiving(self, tell: Any, what: Any) -> None:
         try:
@@ -75,10 +75,11 @@ class WakeUpBroker(RedisBroker):
         timeout_seconds: for which a caller may be held up by a Redis that does not answer.
     """
 
-    _max_unpack_size_val = LUA_STACK  # else the first message asks for it in a round trip of its own
+    # Else the first message asks for it, in a round trip of its own.
+    _max_unpack_size_val = LUA_STACK  # type: ignore[assignment]
 
     def __init__(self, *, timeout_seconds: float, middleware: list[Middleware]) -> None:
-        super().__init__(
+        super().__init__(  # type: ignore[no-untyped-call]
             client=_client(timeout_seconds),
             middleware=middleware,
             maintenance_chance=MAINTENANCE_CHANCE,

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection
@@ -44,7 +44,7 @@ def import_to_serve(*, queues: Sequence[str], avoided: Sequence[int] = ()) -> tu
         queues: the preferred one first.
         avoided: ids of imports that had nothing for us a moment ago.
     """
-    parameters = {"queues": list(queues), "worker": worker_name(), "avoided": list(avoided)}
+    parameters: dict[str, Any] = {"queues": list(queues), "worker": worker_name(), "avoided": list(avoided)}
     with connection.cursor() as cursor:
         cursor.execute(queries.chunks_waiting, parameters)
         row = cursor.fetchone()

@@ -15,7 +15,7 @@ from ingestion.reader.batch import Batch
 from ingestion.reader.dialect import Dialect
 from ingestion.reader.exact import fields_as_read
 from ingestion.reader.read import read_span
-from ingestion.reader.source import Source
+from ingestion.reader.source import ByteSource
 from ingestion.reader.split import OVERLONG, plan
 
 SPAN_BYTES = 12 << 20
@@ -41,7 +41,7 @@ class Cleaned:
         return self.written + self.omitted.total()
 
 
-def clean(source: Source, dialect: Dialect, out: BinaryIO, *, max_record_bytes: int = 1 << 20) -> Cleaned:
+def clean(source: ByteSource, dialect: Dialect, out: BinaryIO, *, max_record_bytes: int = 1 << 20) -> Cleaned:
     """
     Write every readable record of a source with all its fields as read; the header first, when there is one.
 

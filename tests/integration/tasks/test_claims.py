@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from ingestion import shutdown, states
 from ingestion.clock import utc_now
 from ingestion.intake import import_hold, import_resume
 from ingestion.models import Chunk, Import, Source as SourceRow
-from ingestion.steps import run as run_module, run_steps
+from ingestion.steps import claims, run as run_module, run_steps
 from ingestion.steps.claims import (
     Keeper,
     StepClaim,
@@ -119,23 +120,19 @@ def test_step_of_a_stopped_import_writes_nothing(desk: Desk, state: str) -> None
 
 
 def test_keeper_tells_that_a_step_is_over(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ingestion.steps import claims
-
     monkeypatch.setattr(claims, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 0.01)
     owner = desk.start(desk.upload(csv_text(range(5))))
     claim = claimed()
     Import.objects.filter(pk=owner.pk).update(step_lease_until="2020-01-01T00:00:00Z")
     with Keeper(claim) as keeper:
-        _eventually(lambda: Import.objects.get(pk=owner.pk).step_lease_until > utc_now())
+        _eventually(lambda: Import.objects.filter(pk=owner.pk, step_lease_until__gt=utc_now()).exists())
         assert not keeper.over
         import_hold(import_id=owner.pk)
         _eventually(lambda: keeper.over)
 
 
 def _eventually(condition: Callable[[], bool]) -> None:
-    import time
-
     until = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < until
