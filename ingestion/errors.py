@@ -42,9 +42,13 @@ class UnknownProfileError(ApplicationError):
 
 
 class ProfileInvalidError(ApplicationError):
-    """`errors` lists everything that is wrong: field (path in the profile), code, message and hint."""
+    """
+    `errors` lists everything that is wrong: field (path in the profile), code, message and hint.
 
-    code, status = "invalid_profile", 400
+    422, not 400: whether options fit together is more than a schema can say.
+    """
+
+    code, status = "invalid_profile", 422
     message = "The profile cannot be used; see errors."
 
 

@@ -54,7 +54,10 @@ IF_NONE_MATCH: Final = OpenApiParameter(
     "If-None-Match", str, OpenApiParameter.HEADER, description="the ETag of what you have read last"
 )
 IDEMPOTENCY_KEY: Final = OpenApiParameter(
-    "Idempotency-Key", str, OpenApiParameter.HEADER, description="a repeated request gets the first one's answer"
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[\\x20-\\x7e]+$"},
+    OpenApiParameter.HEADER,
+    description="With JSON: a request that is repeated within 24 hours gets the first one's answer.",
 )
 MADE: Final = {
     202: OpenApiResponse(ImportSerializer, description="A new import.", examples=[IMPORT]),
@@ -73,6 +76,8 @@ class ImportsView(StreamingBodyView, generics.GenericAPIView[Import]):
     """All imports, and new ones."""
 
     permissions: ClassVar = {"GET": SIGNED_IN, "POST": ADD, "PUT": ADD}
+    # It would look for one object, as PUT usually means.
+    metadata_class = None
     serializer_class = ImportSummarySerializer
     orderings: ClassVar = {"-id": ("-pk",), "id": ("pk",)}
 
@@ -82,7 +87,7 @@ class ImportsView(StreamingBodyView, generics.GenericAPIView[Import]):
         summary="List imports",
         description="One's own, newest first; with view_import everybody's, those of ingest_csv too.",
         parameters=[ImportFilterSerializer],
-        responses={200: ImportSummarySerializer(many=True), **problem_responses(400)},
+        responses={200: ImportSummarySerializer(many=True), **problem_responses(400, 406)},
     )
     def get(self, request: Request) -> Response:
         """List imports."""
@@ -105,17 +110,19 @@ class ImportsView(StreamingBodyView, generics.GenericAPIView[Import]):
         operation_id="imports_create",
         tags=TAGS,
         summary="Import an upload, or a file",
-        description=f"With JSON: import an upload, which may still be under way. With any other content type: {WHOLE}",
+        description=(
+            "With JSON: import an upload, which may still be under way; what the body does not say may stand in the "
+            f"address. With any other content type: {WHOLE}"
+        ),
         parameters=[WholeQuerySerializer, IDEMPOTENCY_KEY, LOCATION],
         request={JSON: ImportRequestSerializer, "text/csv": OpenApiTypes.BINARY},
         examples=[IMPORT_REQUEST],
-        responses={**MADE, **problem_responses(400, 404, 409, 410, 413, 422, 507)},
+        responses={**MADE, **problem_responses(400, 404, 406, 409, 410, 413, 415, 422, 507)},
     )
     def post(self, request: Request) -> Response:
         """Import an upload, or the body."""
         if _media_type(request) != JSON:
             return _import_whole(request)
-        checked_query(request, NoQuerySerializer)
         return once(request, lambda: _import_upload(request))
 
     @extend_schema(
@@ -125,18 +132,11 @@ class ImportsView(StreamingBodyView, generics.GenericAPIView[Import]):
         description=WHOLE,
         parameters=[WholeQuerySerializer, LOCATION],
         request={"text/csv": OpenApiTypes.BINARY},
-        responses={**MADE, **problem_responses(400, 404, 409, 413, 507)},
+        responses={**MADE, **problem_responses(400, 404, 406, 409, 413, 415, 422, 507)},
     )
     def put(self, request: Request) -> Response:
         """Import the body."""
         return _import_whole(request)
-
-
-class NoQuerySerializer(WholeQuerySerializer):
-    """No parameters beside a JSON body, which says everything."""
-
-    def get_fields(self) -> dict[str, Any]:
-        return {}
 
 
 def _media_type(request: Request) -> str:
@@ -145,9 +145,10 @@ def _media_type(request: Request) -> str:
 
 def _import_upload(request: Request) -> Response:
     """Nothing of the body is read before somebody who may import has asked."""
+    in_address = checked_query(request, WholeQuerySerializer, lists=("map",), only_given=True)
     checked = ImportRequestSerializer(data=request.data)
     checked.is_valid(raise_exception=True)
-    asked = checked.validated_data
+    asked = {**checked.validated_data, **{name: in_address[name] for name in in_address if name not in request.data}}
     user, now = signed_in(request), utc_now()
     upload = upload_seen(user, asked["upload"])
     wishes = _wishes(user, asked)
@@ -245,7 +246,7 @@ class ImportView(APIView):
         responses={
             200: OpenApiResponse(ImportSerializer, examples=[IMPORT]),
             304: OpenApiResponse(description="Nothing has happened."),
-            **problem_responses(404),
+            **problem_responses(400, 404, 406),
         },
     )
     def get(self, request: Request, import_id: int) -> Response:
@@ -282,7 +283,7 @@ def _action(name: str, summary: str, description: str) -> Any:
         request=None,
         responses={
             200: OpenApiResponse(ImportSerializer, examples=[IMPORT]),
-            **problem_responses(404, 409, 410),
+            **problem_responses(400, 404, 406, 409, 410),
         },
     )
 

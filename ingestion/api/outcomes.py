@@ -84,7 +84,7 @@ class RejectsView(generics.GenericAPIView[Reject]):
         parameters=[RejectFilterSerializer],
         responses={
             200: OpenApiResponse(RejectSerializer(many=True), examples=[REJECT]),
-            **problem_responses(400, 404),
+            **problem_responses(400, 404, 406),
         },
     )
     def get(self, request: Request, import_id: int) -> Response:
@@ -120,7 +120,7 @@ def _csv_schema(name: str, summary: str, description: str, *statuses: int, choic
         parameters=[DISPOSITION, *([SourceChoiceSerializer] if choice else [])],
         responses={
             (200, "text/csv"): OpenApiResponse(OpenApiTypes.BINARY, description="The file."),
-            **problem_responses(404, 406, *statuses),
+            **problem_responses(400, 404, 406, *statuses),
         },
     )
 
@@ -153,7 +153,6 @@ class FailedView(_FileView):
         "Rejected records, byte for byte",
         "Behind the header of the file, each record once. Mend it, and import it with `parent` set to this import. An "
         "import of several files with different headers (of ingest_csv) has one for each: `?source=`.",
-        400,
         409,
         choice=True,
     )
@@ -189,7 +188,6 @@ class UnprocessedView(_FileView):
         "Of an import that failed or was cancelled: the records without an outcome, byte for byte, behind the header. "
         "Import it with `on_conflict=update`, because an order may have lines in both parts. It is there as long as "
         "the uploaded bytes are.",
-        400,
         409,
         410,
         choice=True,
@@ -260,7 +258,7 @@ class CertificateView(APIView):
         responses={
             200: CertificateSerializer,
             304: OpenApiResponse(description="Not changed."),
-            **problem_responses(404, 409),
+            **problem_responses(400, 404, 406, 409),
         },
     )
     def get(self, request: Request, import_id: int) -> Response:
@@ -287,7 +285,7 @@ class ChunksView(generics.GenericAPIView[Chunk]):
         operation_id="imports_chunks",
         tags=TAGS,
         summary="Parts of an import, for operators",
-        responses={200: ChunkSerializer(many=True), **problem_responses(400, 404)},
+        responses={200: ChunkSerializer(many=True), **problem_responses(400, 404, 406)},
     )
     def get(self, request: Request, import_id: int) -> Response:
         """Parts of an import."""
@@ -308,7 +306,7 @@ class DisagreementsView(generics.GenericAPIView[Disagreement]):
         tags=TAGS,
         summary="Values that lost against earlier ones",
         description="The earliest record wins. Each chunk lists some of them; the certificate counts all.",
-        responses={200: DisagreementSerializer(many=True), **problem_responses(400, 404)},
+        responses={200: DisagreementSerializer(many=True), **problem_responses(400, 404, 406)},
     )
     def get(self, request: Request, import_id: int) -> Response:
         """Values that lost against earlier ones."""

@@ -39,7 +39,7 @@ class ImportPreviewView(APIView):
         summary="How the file of an import would be read",
         description="By the import's own profile and options. The first file, where ingest_csv was given several.",
         parameters=[RecordsQuerySerializer],
-        responses={200: PreviewSerializer, **problem_responses(400, 404, 410, 422)},
+        responses={200: PreviewSerializer, **problem_responses(400, 404, 406, 410, 422)},
     )
     def get(self, request: Request, import_id: int) -> Response:
         """How the file would be read."""
@@ -59,7 +59,7 @@ class UploadPreviewView(APIView):
         summary="How an upload would be read",
         description="By a profile of your choice. Works while bytes still arrive, on those that are there.",
         parameters=[PreviewQuerySerializer],
-        responses={200: PreviewSerializer, **problem_responses(400, 404, 410, 422)},
+        responses={200: PreviewSerializer, **problem_responses(400, 404, 406, 410, 422)},
     )
     def get(self, request: Request, upload_id: Any) -> Response:
         """How the upload would be read."""

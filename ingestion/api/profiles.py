@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 from config.kernel.api.conditional import PreconditionFailedError, etag_of, not_modified, require_match
 from config.kernel.api.idempotency import once
 from config.kernel.api.keys import key_url
-from config.kernel.api.parsing import StrictJSONParser, parse_json
+from config.kernel.api.parsing import BodyTooLargeError, StrictJSONParser, parse_json
 from config.kernel.api.schema import problem_responses
 from ingestion.api.access import signed_in
 from ingestion.api.examples import PROFILE
@@ -59,12 +59,12 @@ class TOMLParser(BaseParser):
     ) -> Any:
         raw = stream.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
-            raise ParseError(f"A profile has at most {MAX_BYTES} bytes.")
+            raise BodyTooLargeError(max_bytes=MAX_BYTES)
         try:
             data = tomllib.loads(raw.decode("utf-8-sig"))
             # What JSON may not hold, such as NUL, a profile may not hold either.
             return parse_json(json.dumps(data, default=str).encode())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, ParseError) as error:
             hint = "texts stand in quotes, sections in [brackets]"
             raise ProfileInvalidError(
                 errors=[{"field": "", "code": "invalid_toml", "message": str(error), "hint": hint}]
@@ -82,7 +82,7 @@ class ProfilesView(APIView):
         tags=TAGS,
         summary="List profiles",
         description="All, in alphabetical order: those that ship with Sluice, and those that are kept here.",
-        responses={200: ProfileListSerializer, **problem_responses()},
+        responses={200: ProfileListSerializer, **problem_responses(400, 406)},
     )
     def get(self, request: Request) -> Response:
         """List profiles."""
@@ -96,7 +96,7 @@ class ProfilesView(APIView):
         parameters=[ETAG, IDEMPOTENCY_KEY],
         request=BODY,
         examples=[EXAMPLE],
-        responses={201: ProfileSerializer, **problem_responses(400, 409, 413, 415, 422)},
+        responses={201: ProfileSerializer, **problem_responses(400, 406, 409, 413, 415, 422)},
     )
     def post(self, request: Request) -> Response:
         """Keep a profile."""
@@ -127,7 +127,7 @@ class ProfileView(APIView):
         responses={
             200: OpenApiResponse(ProfileSerializer, examples=[EXAMPLE]),
             304: OpenApiResponse(description="Not changed."),
-            **problem_responses(404),
+            **problem_responses(400, 404, 406),
         },
     )
     def get(self, request: Request, name: str) -> Response:
@@ -146,7 +146,7 @@ class ProfileView(APIView):
         parameters=[ETAG, IF_MATCH],
         request=BODY,
         examples=[EXAMPLE],
-        responses={200: ProfileSerializer, **problem_responses(400, 404, 409, 412, 413, 415, 428)},
+        responses={200: ProfileSerializer, **problem_responses(400, 404, 406, 409, 412, 413, 415, 422, 428)},
     )
     def put(self, request: Request, name: str) -> Response:
         """Replace a profile."""
@@ -164,7 +164,7 @@ class ProfileView(APIView):
         summary="Forget a profile",
         description="Imports that were made with it keep what they were made with.",
         parameters=[IF_MATCH],
-        responses={204: OpenApiResponse(description="It is gone."), **problem_responses(404, 409, 412, 428)},
+        responses={204: OpenApiResponse(description="It is gone."), **problem_responses(400, 404, 406, 409, 412, 428)},
     )
     def delete(self, request: Request, name: str) -> Response:
         """Forget a profile."""

@@ -1,21 +1,26 @@
 """Parameters of an address, checked by a serializer."""
 
-from typing import Any
+from typing import Any, Final
 
 from rest_framework import serializers
 from rest_framework.request import Request
 
-PAGING = ("cursor", "limit", "ordering")
+PAGING: Final = ("cursor", "limit", "ordering", "format")
 
 
 def checked_query(
-    request: Request, serializer: type[serializers.Serializer[Any]], *, lists: tuple[str, ...] = ()
+    request: Request,
+    serializer: type[serializers.Serializer[Any]],
+    *,
+    lists: tuple[str, ...] = (),
+    only_given: bool = False,
 ) -> dict[str, Any]:
     """
     The checked parameters; a serializer that is strict refuses others than its own.
 
     Args:
         lists: parameters that may be repeated. Of others the last one counts.
+        only_given: leave out the defaults of what is not given.
     Raises:
         rest_framework.exceptions.ValidationError
     """
@@ -24,4 +29,4 @@ def checked_query(
     checked = serializer(data={name: value for name, value in data.items() if name not in PAGING})
     checked.is_valid(raise_exception=True)
     values: dict[str, Any] = checked.validated_data
-    return values
+    return {name: values[name] for name in values if name in given} if only_given else values

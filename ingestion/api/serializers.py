@@ -1,11 +1,12 @@
 """What requests may say, and how answers look: checked on the way in, described to the schema on the way out."""
 
+import re
 from typing import Any, Final
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from config.kernel.api.strict import StrictSerializer, TextField, WholeNumberField
+from config.kernel.api.strict import FlagField, KeyField, StrictSerializer, TextField, WholeNumberField
 from ingestion import states
 from ingestion.profiles import FIELDS
 from ingestion.validation.codes import CODES
@@ -13,15 +14,7 @@ from ingestion.validation.codes import CODES
 LARGEST_ID: Final = (1 << 63) - 1
 ON_CONFLICT: Final = ("skip", "update", "error")
 PROFILE_NAME: Final = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-
-
-class FlagField(serializers.BooleanField):
-    """A JSON true or false, nothing like it."""
-
-    def to_internal_value(self, data: Any) -> bool:
-        if not isinstance(data, bool):
-            self.fail("invalid", input=data)
-        return data
+NO_NUL: Final = r"^[^\u0000]*$"
 
 
 class RatioField(serializers.FloatField):
@@ -36,7 +29,39 @@ class RatioField(serializers.FloatField):
         return float(super().to_internal_value(data))
 
 
-@extend_schema_field({"oneOf": [{"type": "string", "maxLength": 64}, {"type": "object", "additionalProperties": True}]})
+@extend_schema_field({"type": "string", "pattern": PROFILE_NAME})
+class ProfileNameField(serializers.RegexField):
+    """The name of a profile."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z"), trim_whitespace=False, **options)
+
+
+@extend_schema_field({"type": "string", "maxLength": 1024, "pattern": NO_NUL})
+class NameField(serializers.CharField):
+    """What a file is called."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=1024, allow_blank=True, trim_whitespace=False, **options)
+
+
+@extend_schema_field({"type": "string", "maxLength": 1100, "pattern": f"^({'|'.join(FIELDS)})={NO_NUL[1:]}"})
+class PairField(serializers.CharField):
+    """FIELD=COLUMN, for `map`."""
+
+    default_error_messages = {"no_pair": "Should be FIELD=COLUMN, for instance order_id=InvoiceNo."}
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=1100, trim_whitespace=False, **options)
+
+    def to_internal_value(self, data: Any) -> Any:
+        name, found, column = super().to_internal_value(data).partition("=")
+        if not found or not name.strip():
+            self.fail("no_pair")
+        return name.strip(), column.strip()
+
+
+@extend_schema_field({"oneOf": [{"type": "string", "pattern": PROFILE_NAME}, {"type": "object"}]})
 class ProfileField(serializers.Field[Any, Any, Any, Any]):
     """The name of a profile, or a whole one in the layout of `GET /profiles/{name}`."""
 
@@ -96,14 +121,12 @@ class ImportRequestSerializer(StrictSerializer):
 
 
 class WholeQuerySerializer(StrictSerializer):
-    """The parameters of an import whose bytes are the request's body."""
+    """The parameters of an import whose bytes are the request's body. What is left out, the profile decides."""
 
-    profile = serializers.CharField(required=False, max_length=64, help_text="name of a profile; default sluice")
-    filename = serializers.CharField(required=False, max_length=1024, help_text="how to call the file")
+    profile = ProfileNameField(required=False, help_text="name of a profile; default sluice")
+    filename = NameField(required=False, help_text="how to call the file")
     map = serializers.ListField(
-        child=serializers.CharField(max_length=1100),
-        required=False,
-        help_text="FIELD=COLUMN, as often as need be",
+        child=PairField(), required=False, help_text="FIELD=COLUMN, as often as need be; an empty column: none"
     )
     on_conflict = serializers.ChoiceField(choices=ON_CONFLICT, required=False)
     max_errors = serializers.IntegerField(min_value=0, max_value=LARGEST_ID, required=False)
@@ -115,22 +138,16 @@ class WholeQuerySerializer(StrictSerializer):
     dry_run = serializers.BooleanField(required=False, default=False, help_text="predict only; nothing is written")
     start = serializers.BooleanField(required=False, default=True, help_text="false: wait for POST …/start")
 
-    def validate_map(self, value: list[str]) -> dict[str, str]:
-        mapping = {}
-        for text in value:
-            name, found, column = text.partition("=")
-            if not found or not name.strip():
-                raise serializers.ValidationError("Should be FIELD=COLUMN, for instance order_id=InvoiceNo.")
-            mapping[name.strip()] = column.strip()
-        return mapping
+    def validate_map(self, value: list[tuple[str, str]]) -> dict[str, str]:
+        return dict(value)
 
 
 class ImportFilterSerializer(serializers.Serializer[Any]):
     """Which imports to list."""
 
     state = serializers.MultipleChoiceField(choices=states.ALL, required=False, help_text="repeat it for several")
-    profile = serializers.CharField(required=False, max_length=128)
-    created_by = serializers.CharField(required=False, max_length=128)
+    profile = ProfileNameField(required=False)
+    created_by = KeyField(required=False, help_text="id of a user")
     parent = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST_ID)
 
 
@@ -149,13 +166,16 @@ class SourceChoiceSerializer(serializers.Serializer[Any]):
 class PreviewQuerySerializer(StrictSerializer):
     """How to look at an upload."""
 
-    profile = serializers.CharField(required=False, max_length=64, help_text="name of a profile; default: the upload's")
-    map = WholeQuerySerializer._declared_fields["map"]
+    profile = ProfileNameField(required=False, help_text="name of a profile; default: the upload's")
+    map = serializers.ListField(
+        child=PairField(), required=False, help_text="FIELD=COLUMN, as often as need be; an empty column: none"
+    )
     records = serializers.IntegerField(
         required=False, default=10, min_value=1, max_value=100, help_text="how many records to show"
     )
 
-    validate_map = WholeQuerySerializer.validate_map
+    def validate_map(self, value: list[tuple[str, str]]) -> dict[str, str]:
+        return dict(value)
 
 
 class RecordsQuerySerializer(StrictSerializer):

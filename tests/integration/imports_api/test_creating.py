@@ -216,14 +216,14 @@ def test_a_profile_is_never_a_path(people: People, name: str) -> None:
 
 def test_an_inline_profile_is_refused_with_all_its_problems(people: People) -> None:
     profile = {"rules": {"guest": "allow", "on_conflict": "replace"}}
-    told = asked(people["alice"], uploaded(GOOD), 400, profile=profile)
+    told = asked(people["alice"], uploaded(GOOD), 422, profile=profile)
     assert told["code"] == "invalid_profile"
     assert [error["field"] for error in told["errors"]] == ["rules.guest", "rules.on_conflict"]
     assert 'did you mean "guests"?' in told["errors"][0]["hint"]
 
 
 def test_a_mapping_of_a_field_that_does_not_exist_is_refused(people: People) -> None:
-    told = asked(people["alice"], uploaded(GOOD), 400, mapping={"skuu": "sku"})
+    told = asked(people["alice"], uploaded(GOOD), 422, mapping={"skuu": "sku"})
     assert [error["field"] for error in told["errors"]] == ["mapping.skuu"]
 
 

@@ -98,7 +98,7 @@ def test_a_mended_file_names_its_parent(people: People) -> None:
         ("?on_conflict=replace", "on_conflict"),
         ("?max_errors=many", "max_errors"),
         ("?force=perhaps", "force"),
-        ("?map=sku", "map"),
+        ("?map=sku", "map.0"),
         ("?parent=-1", "parent"),
     ],
 )
@@ -113,7 +113,7 @@ def test_nothing_is_stored_for_a_misspelled_address(people: People, query: str, 
     ("name", "query", "status", "code"),
     [
         ("alice", "?profile=none-such", 400, "unknown_profile"),
-        ("alice", "?map=skuu=x", 400, "invalid_profile"),
+        ("alice", "?map=skuu=x", 422, "invalid_profile"),
         ("alice", "?parent=77", 404, "import_not_found"),
         ("eve", "", 403, "permission_denied"),
         ("charlie", "", 403, "permission_denied"),
@@ -137,7 +137,10 @@ def test_a_form_is_not_a_file(people: People) -> None:
     assert refused.status_code == 415
 
 
-def test_json_has_no_parameters_in_the_address(people: People) -> None:
-    upload = uploaded(GOOD)
-    refused = people["alice"].post("/imports?profile=sluice", {"upload": str(upload.pk)}, format="json")
-    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "profile")
+def test_what_json_does_not_say_may_stand_in_the_address(people: People) -> None:
+    body = {"upload": str(uploaded(GOOD).pk), "max_errors": 3}
+    url = "/imports?profile=online-retail&max_errors=5&start=false&map=sku=Artikel"
+    told = people["alice"].post(url, body, format="json").json()
+    assert (told["profile"], told["state"], told["options"]["mapping"]["sku"]) == ("online-retail", "open", "Artikel")
+    assert told["options"]["rules"]["max_errors"] == 3
+    assert people["alice"].post("/imports?profil=x", body, format="json").status_code == 400
