@@ -2,8 +2,10 @@
 
 from typing import Any, Final
 
+from django.apps import apps
 from django.conf import settings
 from django.core.validators import RegexValidator
+from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -155,9 +157,21 @@ class RoleSerializer(serializers.Serializer[Any]):
     updated_at = serializers.DateTimeField()
 
 
-@extend_schema_field({"type": "string", "pattern": r"^[a-z_]+\.[a-z_]+$", "maxLength": 200})
 class PermissionNameField(TextField):
     """Such as orders.view_order."""
+
+
+class PermissionNameExtension(OpenApiSerializerFieldExtension):
+    """The schema names all that there are; they come from the models, which are not loaded before it is asked for."""
+
+    target_class = "accounts.api.serializers.PermissionNameField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        metas = [model._meta for model in apps.get_models() if model._meta.managed and not model._meta.proxy]
+        names = {f"{meta.app_label}.{codename}" for meta in metas for codename, _ in meta.permissions}
+        for meta in metas:
+            names.update(f"{meta.app_label}.{action}_{meta.model_name}" for action in meta.default_permissions)
+        return {"type": "string", "enum": sorted(names)}
 
 
 class RoleChangeSerializer(StrictSerializer):
