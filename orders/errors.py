@@ -68,6 +68,14 @@ class LineNumbersUsedUpError(ApplicationError):
     message = "There is no line number after {line_no}. Give the new lines numbers of their own."
 
 
+class TooManyToSortError(ApplicationError):
+    code, status = "too_many_to_sort", 400
+    message = (
+        "About {rows:,} orders match, and at most {limit:,} are sorted by {ordering}. Give user_id or import_id, or a "
+        "narrower range of created_at or ordered_at; or take ordering=id."
+    )
+
+
 class ItemNotFoundError(ApplicationError):
     code, status = "not_found", 404
     message = "There is no item {sku!r}."

@@ -104,7 +104,7 @@ class KeysetPagination(BasePagination):
         """
         self._url = request.build_absolute_uri()
         self._limit = self._read_limit(request)
-        self._ordering, columns = self._read_ordering(request, view)
+        self._ordering, columns = read_ordering(request, view)
         self._names = [name.lstrip("-") for name in columns]
         self._descending = columns[0].startswith("-")
         text = request.query_params.get("cursor")
@@ -146,13 +146,6 @@ class KeysetPagination(BasePagination):
         if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= self.max_page_size):
             raise _invalid("limit", f"A whole number from 1 to {self.max_page_size}.")
         return int(text)
-
-    def _read_ordering(self, request: Request, view: APIView | None) -> tuple[str, Sequence[str]]:
-        orderings: dict[str, Sequence[str]] = getattr(view, "orderings", {"id": ("pk",)})
-        asked = request.query_params.get("ordering", next(iter(orderings)))
-        if asked not in orderings:
-            raise _invalid("ordering", f"Can be one of: {', '.join(orderings)}.", code="invalid_choice")
-        return asked, orderings[asked]
 
     def _page(self, queryset: QuerySet[Any], walked: QuerySet[Any] | None, cursor: Cursor | None) -> list[Any]:
         backward = cursor is not None and cursor.backward
@@ -207,6 +200,20 @@ class KeysetPagination(BasePagination):
         if cursor is None:
             return None
         return str(replace_query_param(remove_query_param(self._url, "cursor"), "cursor", cursor.dumps()))
+
+
+def read_ordering(request: Request, view: APIView | None) -> tuple[str, Sequence[str]]:
+    """
+    What a request wants to sort by: its name and the columns, from `view.orderings`.
+
+    Raises:
+        ValidationError: the view cannot sort by it.
+    """
+    orderings: dict[str, Sequence[str]] = getattr(view, "orderings", {"id": ("pk",)})
+    asked = request.query_params.get("ordering", next(iter(orderings)))
+    if asked not in orderings:
+        raise _invalid("ordering", f"Can be one of: {', '.join(orderings)}.", code="invalid_choice")
+    return asked, orderings[asked]
 
 
 @contextmanager
