@@ -146,6 +146,11 @@ class Served:
         finally:
             connection.close()
 
+    def stored(self, path: str) -> bytes:
+        """All bytes of an upload, as they lie on the disk."""
+        query = "SELECT name FROM ingestion_segment WHERE upload_id = %s AND content = 'stored' ORDER BY number"
+        return b"".join((self.media / name).read_bytes() for (name,) in self.rows(query, path.rsplit("/", 1)[1]))
+
     @property
     def media(self) -> Path:
         """Where the bytes lie."""
