@@ -1,7 +1,7 @@
 """Users, roles, regions and tokens in the admin: the same services as the API's, so the same rules and versions."""
 
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.forms import AdminPasswordChangeForm as OwnPasswordForm
@@ -26,6 +26,12 @@ from config.kernel.errors import ApplicationError
 
 CHANGE_USER: Final = "accounts.change_user"
 LINEAGE: Final = ("version", "import_id", "import_chunk", "last_login", "created_at", "updated_at")
+
+
+def person(request: HttpRequest) -> User:
+    """Who is signed in; nobody else gets to these pages."""
+    user: Any = request.user
+    return cast(User, user)
 
 
 def now() -> datetime:
@@ -71,7 +77,7 @@ class UserForm(UserChangeForm):  # type: ignore[type-arg]
     class Meta:
         model = User
         fields = (*ATTRIBUTES, "regions")
-        field_classes: ClassVar = {}
+        field_classes: ClassVar[dict[str, Any]] = {}
 
     def clean_email(self) -> str | None:
         email: str | None = self.cleaned_data["email"]
@@ -82,7 +88,7 @@ class NewUserForm(AdminUserCreationForm):  # type: ignore[type-arg]
     class Meta:
         model = User
         fields = ("id", "name", "email", "age", "country")
-        field_classes: ClassVar = {}
+        field_classes: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -93,7 +99,7 @@ class NewUserForm(AdminUserCreationForm):  # type: ignore[type-arg]
     clean_email = UserForm.clean_email
 
 
-class PasswordForm(AdminPasswordChangeForm):
+class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]
     """Somebody else's password."""
 
     def save(self, commit: bool = True) -> User:
@@ -122,7 +128,7 @@ class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field: Any = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if db_field.name == "role" and field is not None:
-            field.queryset = Role.objects.filter(pk__in=grantable(request.user))  # type: ignore[arg-type]
+            field.queryset = Role.objects.filter(pk__in=grantable(person(request)))
         return field
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -191,7 +197,7 @@ class UserAdmin(ServiceAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
     )
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[User]":
-        return users_visible(request.user).prefetch_related(None)  # type: ignore[arg-type]
+        return users_visible(person(request)).prefetch_related(None)
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[User]", search_term: str
@@ -207,10 +213,11 @@ class UserAdmin(ServiceAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
         return super().has_change_permission(request, obj) and _may_change(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_delete_permission(request, obj) and (obj is None or has_power_over(request.user, obj))
+        actor = person(request)
+        return super().has_delete_permission(request, obj) and (obj is None or has_power_over(actor, obj))
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        actor: Any = request.user
+        actor = person(request)
         if change:
             attributes = {name: form.cleaned_data[name] for name in form.changed_data if name in ATTRIBUTES}
             saved = services.user_update(user_id=obj.pk, attributes=attributes, actor=actor, now=now())
@@ -225,7 +232,7 @@ class UserAdmin(ServiceAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
         obj.refresh_from_db()
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        user, actor = form.instance, request.user
+        user, actor = form.instance, person(request)
         for formset in formsets:
             formset.save(commit=False)  # for the history
             for given in formset.new_objects:
@@ -240,7 +247,7 @@ class UserAdmin(ServiceAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
                 services.region_take(user_id=user.pk, slug=region.slug, actor=actor)
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
-        services.user_delete(user_id=obj.pk, actor=request.user)  # type: ignore[arg-type]
+        services.user_delete(user_id=obj.pk, actor=person(request))
 
 
 @admin.register(Role)
@@ -266,12 +273,12 @@ class RoleAdmin(ServiceAdmin):
         attributes = {name: data[name] for name in ("name", "is_importable", "is_regional")}
         attributes["permissions"] = [f"{row.content_type.app_label}.{row.codename}" for row in data["permissions"]]
         write = services.role_update if change else services.role_create
-        saved = write(slug=obj.slug, attributes=attributes, actor=request.user, now=now())  # type: ignore[arg-type]
+        saved = write(slug=obj.slug, attributes=attributes, actor=person(request), now=now())
         obj.pk = saved.pk
         obj.refresh_from_db()
 
     def delete_model(self, request: HttpRequest, obj: Role) -> None:
-        services.role_delete(slug=obj.slug, actor=request.user)  # type: ignore[arg-type]
+        services.role_delete(slug=obj.slug, actor=person(request))
 
 
 @admin.register(Region)
@@ -289,12 +296,12 @@ class RegionAdmin(ServiceAdmin):
     def save_model(self, request: HttpRequest, obj: Region, form: Any, change: bool) -> None:
         attributes = {name: form.cleaned_data[name] for name in ("name", "countries")}
         write = services.region_update if change else services.region_create
-        saved = write(slug=obj.slug, attributes=attributes, actor=request.user, now=now())  # type: ignore[arg-type]
+        saved = write(slug=obj.slug, attributes=attributes, actor=person(request), now=now())
         obj.pk = saved.pk
         obj.refresh_from_db()
 
     def delete_model(self, request: HttpRequest, obj: Region) -> None:
-        services.region_delete(slug=obj.slug, actor=request.user)  # type: ignore[arg-type]
+        services.region_delete(slug=obj.slug, actor=person(request))
 
 
 admin.site.unregister([AuthToken, Group])  # knox shows the digests; roles stand in the place of groups
@@ -346,7 +353,7 @@ admin.site.password_change = password_change  # type: ignore[method-assign]
 
 
 def _may_change(request: HttpRequest, user: User | None) -> bool:
-    actor: Any = request.user
+    actor = person(request)
     if user is None:
         return bool(actor.has_perm(CHANGE_USER))
     return (

@@ -1,7 +1,7 @@
 """Who asks: bearer tokens for programs (hashed, expiring), sessions for people."""
 
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import Final
 
 from django.http import HttpRequest
 from knox.crypto import hash_token
@@ -93,4 +93,4 @@ def signed_in(request: Request) -> User:
     """The user of a request that passed its permissions; narrows the type for views."""
     user = request.user
     assert user.is_authenticated
-    return cast(User, user)
+    return user

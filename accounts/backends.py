@@ -25,7 +25,7 @@ class RoleBackend(ModelBackend):
         # U+0000 would be an error in Postgres, not a wrong e-mail.
         if not email or "\x00" in email:
             return None
-        return super().authenticate(request, username=email, password=password)  # type: ignore[return-value]
+        return super().authenticate(request, username=email, password=password)
 
     def _get_user_permissions(self, user_obj: Any) -> "QuerySet[Permission]":
         return Permission.objects.none()

@@ -90,7 +90,8 @@ def scope_of(user: User) -> Scope:
 
 def load_scope(user_id: str) -> Scope:
     """Read from the database what the roles of a user grant, and where."""
-    everywhere, regional = set(), set()
+    everywhere: set[str] = set()
+    regional: set[str] = set()
     granted = Role.objects.filter(memberships__user=user_id, permissions__isnull=False).values_list(
         "is_regional", "permissions__content_type__app_label", "permissions__codename"
     )

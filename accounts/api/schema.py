@@ -1,6 +1,6 @@
 """Parts of the OpenAPI schema that several views of accounts need."""
 
-from typing import Final
+from typing import Any, Final
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter
@@ -23,7 +23,7 @@ ETAG: Final = OpenApiParameter(
 LOCATION: Final = OpenApiParameter(
     "Location", OpenApiTypes.URI_REF, OpenApiParameter.HEADER, response=[201], description="Where it is now."
 )
-USER: Final = {
+USER: Final[dict[str, Any]] = {
     "id": "u101",
     "name": "Shoes",
     "email": "john@gmail.com",

@@ -161,7 +161,7 @@ class PermissionNameField(TextField):
     """Such as orders.view_order."""
 
 
-class PermissionNameExtension(OpenApiSerializerFieldExtension):
+class PermissionNameExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
     """The schema names all that there are; they come from the models, which are not loaded before it is asked for."""
 
     target_class = "accounts.api.serializers.PermissionNameField"

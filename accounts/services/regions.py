@@ -76,6 +76,6 @@ def region_delete(*, slug: str, actor: User | None = None, expect: Expect = any_
     with transaction.atomic():
         region = region_locked(slug)
         expect(region.version)
-        if region.managers.exists():
+        if User.objects.filter(regions=region).exists():
             raise RegionInUseError(slug=slug)
         region.delete()

@@ -226,7 +226,7 @@ def statement_timeout(milliseconds: int) -> Iterator[None]:
     """
     nested = connection.in_atomic_block
     try:
-        with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+        with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
             yield
             if nested:
@@ -240,8 +240,8 @@ def statement_timeout(milliseconds: int) -> Iterator[None]:
 def _field(queryset: QuerySet[Any], name: str) -> models.Field[Any, Any]:
     meta, annotations = queryset.model._meta, queryset.query.annotations
     if name in annotations:
-        return annotations[name].output_field  # type: ignore[no-any-return]
-    return meta.pk if name == "pk" else meta.get_field(name)  # type: ignore[return-value]
+        return annotations[name].output_field
+    return meta.pk if name == "pk" else meta.get_field(name)  # type: ignore[no-any-return]
 
 
 def _plain(value: Any) -> Any:
