@@ -84,6 +84,11 @@ class PasswordField(TextField):
         super().__init__(max_length=MAX_PASSWORD, write_only=True, **options)
 
 
+@extend_schema_field({"type": "string", "minLength": 8, "maxLength": MAX_PASSWORD, "writeOnly": True})
+class NewPasswordField(PasswordField):
+    """A password that is to be; Django's validators judge it (AUTH_PASSWORD_VALIDATORS), not its form only."""
+
+
 class UserSerializer(serializers.Serializer[Any]):
     """A user; `version` is the ETag."""
 
@@ -134,13 +139,13 @@ class UserCreateSerializer(UserReplaceSerializer):
     """A new user."""
 
     id = KeyField(required=False, help_text="made by the server when it is left out")
-    password = PasswordField(required=False, help_text="needs the permission to change users, too")
+    password = NewPasswordField(required=False, help_text="needs the permission to change users, too")
 
 
 class PasswordSerializer(StrictSerializer):
     """A new password."""
 
-    password = PasswordField()
+    password = NewPasswordField()
     current_password = PasswordField(required=False, help_text="needed to change one's own")
 
 

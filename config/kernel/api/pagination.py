@@ -135,8 +135,8 @@ class KeysetPagination(BasePagination):
         orderings = list(getattr(view, "orderings", {"id": ("pk",)}))
         limit = {"type": "integer", "minimum": 1, "maximum": self.max_page_size, "default": self.page_size}
         ordering = {"type": "string", "enum": orderings, "default": orderings[0]}
+        # The cursor is left out: it is part of the links, and nobody makes one up.
         return [
-            _parameter("cursor", {"type": "string"}, "Of a next or previous link. Do not make one up."),
             _parameter("limit", limit, "Rows a page."),
             _parameter("ordering", ordering, "Order of the rows."),
         ]
