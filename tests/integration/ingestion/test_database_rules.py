@@ -15,6 +15,7 @@ from ingestion.job import INTEGRITY_GATE
 
 PACKAGES = {
     "ingestion": ("queue", "resolve", "merge", "certify", "progress", "recheck", "dryrun"),
+    "orders": ("orders",),
     "orders.outbox": ("append",),
 }
 LOADED = (
@@ -37,6 +38,8 @@ INDEXES = {
         "orders_order_pkey": "UNIQUE USING btree (id)",
         "orders_order_user": "USING btree (user_id)",
         "orders_order_import": "USING brin (import_id) WITH (pages_per_range='32')",
+        "orders_order_created": "USING brin (created_at) WITH (pages_per_range='32')",
+        "orders_order_ordered": "USING brin (ordered_at) WITH (pages_per_range='32')",
     },
     "orders_orderline": {
         "orders_orderline_pkey": "UNIQUE USING btree (order_id, line_no)",

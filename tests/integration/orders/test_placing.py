@@ -100,7 +100,7 @@ def test_unknown_user_leaves_nothing(people: People) -> None:
 def test_retired_item_is_refused(people: People) -> None:
     people["alice"].post("/items", {"sku": "Shoes"})
     people["alice"].post("/items/Shoes/retire")
-    refused(people["alice"].post("/orders", SHORT), 400, "item_retired")
+    refused(people["alice"].post("/orders", SHORT), 409, "item_retired")
     assert not Order.objects.exists()
 
 
