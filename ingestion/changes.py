@@ -3,9 +3,9 @@
 from typing import Protocol
 
 from accounts.caching import users_changed
-from config.kernel.caching import mark_changed
 from ingestion.stages.merge import Merged
 from ingestion.stages.resolve import Resolution
+from orders.caching import items_changed, orders_changed
 
 
 class Changes(Protocol):
@@ -29,12 +29,12 @@ class CacheMarks:
         if resolution.changed_users:
             users_changed(sorted(resolution.changed_users))
         if resolution.changed_items:
-            mark_changed("item", sorted(resolution.changed_items))
+            items_changed(sorted(resolution.changed_items))
 
     def merged(self, merged: Merged) -> None:
         """Mark orders."""
         if merged.changed_orders:
-            mark_changed("order", merged.changed_orders)
+            orders_changed(merged.changed_orders)
 
 
 class NoMarks:
