@@ -9,11 +9,13 @@ SELECT pg_advisory_xact_lock_shared(%(key)s);
 SELECT epoch FROM accounts_deletionepoch;
 
 -- name: users_by_id
--- Attributes of those users that exist. Who is staff, or was given a role by a person, may log in by other means than a
--- password. The ids come as one string: psycopg adapts long lists slowly.
+-- Attributes of those users that exist. Who is staff, was given a role by a person, or has a token, may log in by other
+-- means than a password. The ids come as one string: psycopg adapts long lists slowly.
 SELECT id, coalesce(email, '') AS email, name, coalesce(age::text, '') AS age, country,
        (password NOT LIKE '!%%' OR is_staff OR is_superuser OR EXISTS (
            SELECT FROM accounts_rolemembership m WHERE m.user_id = accounts_user.id AND m.import_id IS NULL
+       ) OR EXISTS (
+           SELECT FROM knox_authtoken t WHERE t.user_id = accounts_user.id
        ))::int AS can_log_in,
        coalesce(import_id, 0) AS import_id
 FROM accounts_user WHERE id = ANY(string_to_array(%(ids)s, E'\x1f'));

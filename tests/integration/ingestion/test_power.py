@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import Permission
+from knox.models import AuthToken
 
 from accounts.models import Role, RoleMembership, User
 from ingestion.profiles import Profile, load_profile
@@ -87,6 +88,14 @@ def test_refused_record_gives_no_role(driver: Driver, alice: User, roles: None) 
         profile=profile(),
     )
     assert rows("SELECT user_id FROM accounts_rolemembership") == [("ann",)]
+
+
+def test_who_has_a_token_is_protected_like_who_has_a_password(driver: Driver) -> None:
+    driver.load(file(("bob", "Bob", "bob@example.com", "")))
+    AuthToken.objects.create(User.objects.get(pk="bob"))
+    certificate = driver.load(file(("bob", "", "mallory@example.com", "")), profile=profile())
+    assert certificate["errors"] == {"protected_user": 1}
+    assert User.objects.get(pk="bob").email == "bob@example.com"
 
 
 def test_imported_user_cannot_log_in(driver: Driver) -> None:
