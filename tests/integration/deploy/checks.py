@@ -323,7 +323,8 @@ def connections_fit(installation: Installation) -> Iterator[str]:
         if workload.name == "web":
             threads = int(environment["WEB_PROCESSES"]) * (int(environment["WEB_THREADS"]) + OWN_CONNECTIONS)
         else:
-            threads = int(_after(workload.container["command"], "-t") or 1) + OWN_CONNECTIONS
+            command = workload.container["command"]
+            threads = int(_after(command, "-p") or 1) * (int(_after(command, "-t") or 1) + OWN_CONNECTIONS)
         wanted += pods * threads
     allowed = int(postgres_settings(installation)["max_connections"])
     if wanted > allowed:

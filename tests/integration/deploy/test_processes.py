@@ -178,8 +178,13 @@ def _plain(command: list[str]) -> list[str]:
 
 
 def _expected(names: dict[str, str]) -> dict[str, list[str]]:
+    """By our names; with one process in each container, where `make up` has as many as there are processors."""
     assert set(names) == set(COMMANDS)
-    return {names[name]: _plain(list(command)) for name, command in COMMANDS.items()}
+    found = {names[name]: _plain(list(command)) for name, command in COMMANDS.items()}
+    for command in found.values():
+        if "-p" in command:
+            command[command.index("-p") + 1] = "1"
+    return found
 
 
 def _parse_manage(name: str, arguments: list[str]) -> None:
