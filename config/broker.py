@@ -19,7 +19,7 @@ from redis.connection import UnixDomainSocketConnection
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from config.embedded import redis_url
+from config.embedded import EmbeddedError, redis_url
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,10 @@ class LocalConnection(UnixDomainSocketConnection):
     """To the embedded Valkey, which is started when somebody connects."""
 
     def _connect(self) -> Any:
-        self.path = redis_url().removeprefix("unix://")
+        try:
+            self.path = redis_url().removeprefix("unix://")
+        except EmbeddedError as error:
+            raise redis.ConnectionError(str(error)) from error
         return super()._connect()  # type: ignore[no-untyped-call]
 
 

@@ -31,7 +31,9 @@ queries = load_queries("ingestion", "steps")
 SLICE_SECONDS: Final = 2.0
 PATIENCE_SECONDS: Final = 0.5
 """How long to wait for chunks of an import that is still being planned before looking for another."""
-AVOID_SECONDS: Final = 2.0
+AVOID_SECONDS: Final = 0.3
+"""How long to look for others when an import had nothing for us after all."""
+FAILED_SECONDS: Final = 30.0
 KEPT_WORKERS: Final = 2
 """Imports whose known users and items (24 MiB each) a process remembers."""
 
@@ -61,13 +63,19 @@ class ChunkWork:
     def __init__(self) -> None:
         self.queues: tuple[str, ...] = (dispatch.SMALL, dispatch.LARGE)
         self._busy = threading.Lock()
+        self._again = False
         self._workers: OrderedDict[int, ChunkWorker] = OrderedDict()
         self._avoided: dict[int, float] = {}
 
     def run(self) -> None:
         """Work until no import has chunks for us, or the process ends. Returns at once if another thread works."""
-        if not self._busy.acquire(blocking=False):
-            return
+        self._again = True
+        # Whoever works looks once more after us: it may have looked for the last time just before we were told.
+        while self._again and not shutdown.ending.is_set() and self._busy.acquire(blocking=False):
+            self._again = False
+            self._serve_all()
+
+    def _serve_all(self) -> None:
         try:
             while not shutdown.ending.is_set() and self._serve_one():
                 pass
@@ -81,11 +89,27 @@ class ChunkWork:
     def _serve_one(self) -> bool:
         found = import_to_serve(queues=self.queues, avoided=self._avoided_now())
         if found is None:
-            return False
+            return self._wait_for_avoided()
         import_id, queue, free = found
         _wake_another(queue, free)
         with structlog.contextvars.bound_contextvars(import_id=import_id):
-            self._work_on(import_id)
+            try:
+                self._work_on(import_id)
+            except (OperationalError, InterfaceError):
+                raise
+            except Exception:
+                # Errors of a chunk are counted with the chunk. Whatever this is, others shall not wait for it.
+                log.exception("slice_failed")
+                self._workers.pop(import_id, None)
+                self._avoided[import_id] = time.monotonic() + FAILED_SECONDS
+        return True
+
+    def _wait_for_avoided(self) -> bool:
+        """Whether to look again, because an import that had nothing for us may have something now."""
+        soon = time.monotonic() + AVOID_SECONDS
+        if not any(until <= soon for until in self._avoided.values()):
+            return False
+        shutdown.ending.wait(AVOID_SECONDS)
         return True
 
     def _avoided_now(self) -> list[int]:

@@ -2,6 +2,8 @@
 
 import random
 import threading
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
@@ -9,7 +11,8 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 from dramatiq import Middleware
 
 from ingestion import dispatch, shutdown
-from ingestion.slices import chunk_work
+from ingestion.slices import chunk_work, import_to_serve
+from ingestion.steps.claims import steps_waiting
 from ingestion.steps.run import followers, run_steps
 
 log = structlog.get_logger(__name__)
@@ -29,22 +32,26 @@ class Watch(Middleware):
     """
 
     def __init__(self) -> None:
-        self._thread: threading.Thread | None = None
+        self._watching: threading.Thread | None = None
+        self._working: list[threading.Thread] = []
+        self._most = 1
         self._queues: frozenset[str] = frozenset()
 
     def after_worker_boot(self, broker: Any, worker: Any) -> None:
         self._queues = frozenset(worker.consumer_whitelist or broker.get_declared_queues())
+        self._most = worker.worker_threads
         chunk_work.queues = tuple(queue for queue in (dispatch.SMALL, dispatch.LARGE) if queue in self._queues)
         followers.limit = max(1, worker.worker_threads - KEPT_FREE)
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        self._thread.start()
+        self._watching = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._watching.start()
 
     def before_worker_shutdown(self, broker: Any, worker: Any) -> None:
         shutdown.ending.set()
 
     def after_worker_shutdown(self, broker: Any, worker: Any) -> None:
-        if self._thread is not None:
-            self._thread.join(ENDING_SECONDS)
+        until = time.monotonic() + ENDING_SECONDS
+        for thread in filter(None, [self._watching, *self._working]):
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:
         pause = random.uniform(0.5, LOOK_SECONDS)  # noqa: S311 - workers that start together should not look together
@@ -61,7 +68,25 @@ class Watch(Middleware):
         connections.close_all()
 
     def _look(self) -> None:
-        if dispatch.STEPS in self._queues:
-            run_steps()
-        if chunk_work.queues:
-            chunk_work.run()
+        """Work is done in other threads: it may take long, and the next look must not wait for it."""
+        if dispatch.STEPS in self._queues and steps_waiting(may_follow=followers.free):
+            self._begin(run_steps)
+        if chunk_work.queues and import_to_serve(queues=chunk_work.queues) is not None:
+            self._begin(chunk_work.run)
+
+    def _begin(self, work: Callable[[], object]) -> None:
+        self._working = [thread for thread in self._working if thread.is_alive()]
+        if len(self._working) < self._most:
+            self._working.append(threading.Thread(target=_guarded, args=[work], name="unasked", daemon=True))
+            self._working[-1].start()
+
+
+def _guarded(work: Callable[[], object]) -> None:
+    try:
+        work()
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("unasked_work_failed", error=str(error).strip())
+    except Exception:
+        log.exception("unasked_work_failed")
+    finally:
+        connections.close_all()

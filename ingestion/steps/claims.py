@@ -72,9 +72,9 @@ def step_claim(
     return None
 
 
-def steps_waiting(*, steps: Sequence[str] = ALL_STEPS) -> list[int]:
-    """Ids of some imports with a step that nobody does."""
-    return [row[0] for row in _steps_waiting(steps=steps, import_id=None, may_follow=True)]
+def steps_waiting(*, may_follow: bool = True) -> list[int]:
+    """Ids of some imports with a step that nobody does; `may_follow` as for `step_claim`."""
+    return [row[0] for row in _steps_waiting(steps=ALL_STEPS, import_id=None, may_follow=may_follow)]
 
 
 def _steps_waiting(*, steps: Sequence[str], import_id: int | None, may_follow: bool) -> list[tuple[Any, ...]]:

@@ -77,8 +77,7 @@ def _wait_for_the_whole(claim: StepClaim) -> None:
         # Whoever completes the upload locks our row after its own: either it sees what we wrote, or we see it.
         if (
             owner.state == states.UPLOADING
-            and Upload.objects.filter(imports=owner).values_list("state", flat=True).first()
-            == Upload.State.COMPLETE
+            and Upload.objects.filter(imports=owner).values_list("state", flat=True).first() == Upload.State.COMPLETE
         ):
             owner.state = states.QUEUED
         owner.reason = "It is packed, so it waits for the whole file." if owner.state == states.UPLOADING else ""

@@ -61,6 +61,11 @@ class Followers:
         self._count = 0
         self._lock = threading.Lock()
 
+    @property
+    def free(self) -> bool:
+        """Whether there is a place."""
+        return self._count < self.limit
+
     def enter(self) -> bool:
         """Take a place; False: all are taken."""
         with self._lock:
@@ -94,20 +99,25 @@ def run_steps(*, steps: Sequence[str] = ALL_STEPS, import_id: int | None = None)
 
 
 def _run_one(steps: Sequence[str], import_id: int | None) -> bool:
-    place = followers.enter()
-    try:
-        claim = step_claim(steps=steps, import_id=import_id, may_follow=place)
-        if claim is None:
-            return False
-        if place and not claim.follows:
-            followers.leave()
-            place = False
-        with structlog.contextvars.bound_contextvars(import_id=claim.import_id, step=claim.step):
+    claim = step_claim(steps=steps, import_id=import_id, may_follow=followers.free)
+    if claim is None:
+        return False
+    with structlog.contextvars.bound_contextvars(import_id=claim.import_id, step=claim.step):
+        if claim.step == PLAN and claim.follows:
+            _follow(claim)
+        else:
             _attempt(claim)
-    finally:
-        if place:
-            followers.leave()
     return True
+
+
+def _follow(claim: StepClaim) -> None:
+    if not followers.enter():  # another thread took the last place since we looked
+        step_release(claim=claim, forgiven=True)
+        return
+    try:
+        _attempt(claim)
+    finally:
+        followers.leave()
 
 
 def _attempt(claim: StepClaim) -> None:

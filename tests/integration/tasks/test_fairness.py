@@ -114,6 +114,35 @@ def test_paused_and_command_line_imports_are_not_served(desk: Desk) -> None:
         assert served() is None, change
 
 
+def test_import_that_cannot_even_begin_keeps_nobody_waiting(
+    desk: Desk, other_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, other = planned(desk, "a"), planned(other_desk, "b")
+    Import.objects.filter(pk=broken.pk).update(options={})
+    ChunkWork().run()
+    assert Import.objects.get(pk=other.pk).state == states.COMPLETED
+    assert Import.objects.get(pk=broken.pk).state == states.RUNNING
+
+
+def test_who_is_told_while_another_thread_works_is_not_forgotten(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wake-up that comes just after the last look of the thread that works."""
+    work = ChunkWork()
+    late: list[Import] = []
+    usual = work._serve_one
+
+    def look() -> bool:
+        found = usual()
+        if not found and not late:
+            late.append(planned(desk, "a"))
+            work.run()  # another thread's wake-up: it returns at once
+            assert Chunk.objects.filter(state=states.DONE).count() == 0
+        return found
+
+    monkeypatch.setattr(work, "_serve_one", look)
+    work.run()
+    assert Import.objects.get(pk=late[0].pk).state == states.COMPLETED
+
+
 def test_one_worker_shares_its_time_between_two_people(
     desk: Desk, other_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
