@@ -37,7 +37,9 @@ class SourceDiffersError(ApplicationError):
 
 
 class UnknownProfileError(ApplicationError):
-    code, status = "unknown_profile", 400
+    """404 like any other thing that a request names and that is not there: a parent, an upload."""
+
+    code, status = "unknown_profile", 404
     message = "There is no profile {profile!r}: {hint}"
 
 

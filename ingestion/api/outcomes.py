@@ -62,10 +62,10 @@ REJECT_COLUMNS: Final = (
 DISPOSITION: Final = OpenApiParameter("Content-Disposition", str, OpenApiParameter.HEADER, response=[200])
 
 
-class CSVRenderer(JSONRenderer):
-    """Lets clients ask for text/csv; what is not a file but a problem comes as JSON all the same."""
+class FileRenderer(JSONRenderer):
+    """Of a view that streams a file, whatever the client says it accepts; a problem comes as JSON all the same."""
 
-    media_type = "text/csv"
+    media_type = "*/*"
     format = "csv"
 
 
@@ -120,7 +120,7 @@ def _csv_schema(name: str, summary: str, description: str, *statuses: int, choic
         parameters=[DISPOSITION, *([SourceChoiceSerializer] if choice else [])],
         responses={
             (200, "text/csv"): OpenApiResponse(OpenApiTypes.BINARY, description="The file."),
-            **problem_responses(400, 404, 406, *statuses),
+            **problem_responses(400, 404, *statuses),
         },
     )
 
@@ -129,7 +129,7 @@ class _FileView(APIView):
     """A file that is made while it is sent."""
 
     permissions: ClassVar = {"GET": SIGNED_IN}
-    renderer_classes: ClassVar = [JSONRenderer, CSVRenderer]
+    renderer_classes: ClassVar = [FileRenderer]
 
     def answer(self, request: Request, parts: Iterable[bytes], *, name: str, kind: str = "text/csv") -> Any:
         """

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import IO, Any, ClassVar, Final
 
 from django.db import transaction
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
@@ -22,7 +21,8 @@ from config.kernel.api.schema import problem_responses
 from ingestion.api.access import signed_in
 from ingestion.api.examples import PROFILE
 from ingestion.api.imports import IDEMPOTENCY_KEY
-from ingestion.api.serializers import ProfileListSerializer, ProfileSerializer
+from ingestion.api.profile_schema import NO_NUL
+from ingestion.api.serializers import ProfileChangeSerializer, ProfileListSerializer, ProfileSerializer
 from ingestion.clock import utc_now
 from ingestion.errors import ProfileInvalidError
 from ingestion.profile_store import (
@@ -42,7 +42,7 @@ IF_MATCH: Final = OpenApiParameter(
     "If-Match", str, OpenApiParameter.HEADER, description="the ETag of what you have read", required=True
 )
 IF_NONE_MATCH: Final = OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER)
-BODY: Final = {"application/json": ProfileSerializer, "application/toml": OpenApiTypes.STR}
+TOML: Final = {"application/toml": {"type": "string", "pattern": NO_NUL, "minLength": 1}}
 DESCRIPTION: Final = (
     "The layout is that of docs/profiles.md, as JSON or as TOML (application/toml); only `name` is needed. What cannot "
     "be used is refused with all its problems at once, each with its path and a hint."
@@ -94,7 +94,7 @@ class ProfilesView(APIView):
         summary="Keep a profile",
         description=DESCRIPTION,
         parameters=[ETAG, IDEMPOTENCY_KEY],
-        request=BODY,
+        request={"application/json": ProfileSerializer, **TOML},
         examples=[EXAMPLE],
         responses={201: ProfileSerializer, **problem_responses(400, 406, 409, 413, 415, 422)},
     )
@@ -144,7 +144,7 @@ class ProfileView(APIView):
         summary="Replace a profile",
         description=f"{DESCRIPTION} Imports that were made with it keep what they were made with.",
         parameters=[ETAG, IF_MATCH],
-        request=BODY,
+        request={"application/json": ProfileChangeSerializer, **TOML},
         examples=[EXAMPLE],
         responses={200: ProfileSerializer, **problem_responses(400, 404, 406, 409, 412, 413, 415, 422, 428)},
     )

@@ -8,13 +8,12 @@ from rest_framework import serializers
 
 from config.kernel.api.strict import FlagField, KeyField, StrictSerializer, TextField, WholeNumberField
 from ingestion import states
+from ingestion.api.profile_schema import DESCRIPTION, INLINE, NAME, NO_NUL, SECTIONS
 from ingestion.profiles import FIELDS
 from ingestion.validation.codes import CODES
 
 LARGEST_ID: Final = (1 << 63) - 1
 ON_CONFLICT: Final = ("skip", "update", "error")
-PROFILE_NAME: Final = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-NO_NUL: Final = r"^[^\u0000]*$"
 
 
 class RatioField(serializers.FloatField):
@@ -29,12 +28,12 @@ class RatioField(serializers.FloatField):
         return float(super().to_internal_value(data))
 
 
-@extend_schema_field({"type": "string", "pattern": PROFILE_NAME})
+@extend_schema_field({"type": "string", "pattern": NAME})
 class ProfileNameField(serializers.RegexField):
     """The name of a profile."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z"), trim_whitespace=False, **options)
+        super().__init__(re.compile(r"\A[a-z0-9][a-z0-9_-]{0,63}\Z"), trim_whitespace=False, **options)
 
 
 @extend_schema_field({"type": "string", "maxLength": 1024, "pattern": NO_NUL})
@@ -43,6 +42,11 @@ class NameField(serializers.CharField):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_length=1024, allow_blank=True, trim_whitespace=False, **options)
+
+
+@extend_schema_field(DESCRIPTION)
+class DescriptionField(serializers.CharField):
+    """What a profile is for."""
 
 
 @extend_schema_field({"type": "string", "maxLength": 1100, "pattern": f"^({'|'.join(FIELDS)})={NO_NUL[1:]}"})
@@ -61,7 +65,7 @@ class PairField(serializers.CharField):
         return name.strip(), column.strip()
 
 
-@extend_schema_field({"oneOf": [{"type": "string", "pattern": PROFILE_NAME}, {"type": "object"}]})
+@extend_schema_field({"oneOf": [{"type": "string", "pattern": NAME}, INLINE]})
 class ProfileField(serializers.Field[Any, Any, Any, Any]):
     """The name of a profile, or a whole one in the layout of `GET /profiles/{name}`."""
 
@@ -79,7 +83,7 @@ class ProfileField(serializers.Field[Any, Any, Any, Any]):
 @extend_schema_field(
     {
         "type": "object",
-        "properties": {name: {"type": "string"} for name in FIELDS},
+        "properties": {name: {"type": "string", "maxLength": 1024, "pattern": NO_NUL} for name in FIELDS},
         "additionalProperties": False,
         "example": {"order_id": "InvoiceNo", "user_country": ""},
     }
@@ -379,18 +383,31 @@ class PreviewSerializer(serializers.Serializer[Any]):
     prediction = PredictionSerializer()
 
 
-class ProfileSerializer(serializers.Serializer[Any]):
-    """A profile in the layout of the TOML files (docs/profiles.md), all defaults written out."""
+def _section(name: str) -> serializers.Field[Any, Any, Any, Any]:
+    """A table of a profile, described as exactly as it can be; checked by ingestion.profiles."""
+    kind = type(f"{name.title()}Field", (serializers.DictField,), {"__doc__": f"[{name}] of a profile."})
+    field: serializers.Field[Any, Any, Any, Any] = extend_schema_field(SECTIONS[name])(kind)(required=False)
+    return field
 
-    name = serializers.RegexField(PROFILE_NAME)
-    description = serializers.CharField(allow_blank=True, required=False)
-    mapping = serializers.DictField(child=serializers.JSONField(), required=False)
-    templates = serializers.DictField(child=serializers.CharField(), required=False)
-    defaults = serializers.DictField(child=serializers.CharField(), required=False)
-    reading = serializers.DictField(child=serializers.JSONField(), required=False)
-    ids = serializers.DictField(child=serializers.JSONField(), required=False)
-    formats = serializers.DictField(child=serializers.JSONField(), required=False)
-    rules = serializers.DictField(child=serializers.JSONField(), required=False)
+
+class ProfileChangeSerializer(StrictSerializer):
+    """A profile in the layout of the TOML files (docs/profiles.md); its name stands in the address."""
+
+    name = ProfileNameField(required=False)
+    description = DescriptionField(required=False)
+    mapping = _section("mapping")
+    templates = _section("templates")
+    defaults = _section("defaults")
+    reading = _section("reading")
+    ids = _section("ids")
+    formats = _section("formats")
+    rules = _section("rules")
+
+
+class ProfileSerializer(ProfileChangeSerializer):
+    """A profile in the layout of the TOML files (docs/profiles.md). Answers have all defaults written out."""
+
+    name = ProfileNameField()
 
 
 class ProfileEntrySerializer(serializers.Serializer[Any]):

@@ -204,14 +204,14 @@ def test_a_request_that_says_something_else_is_told_where(people: People, body: 
 
 
 def test_an_unknown_profile_is_refused_with_a_hint(people: People) -> None:
-    told = asked(people["alice"], uploaded(GOOD), 400, profile="sluise")
+    told = asked(people["alice"], uploaded(GOOD), 404, profile="sluise")
     assert told["code"] == "unknown_profile"
     assert "sluice" in told["detail"]
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../sluice", "ingestion/profiles/builtin/sluice.toml"])
 def test_a_profile_is_never_a_path(people: People, name: str) -> None:
-    assert asked(people["alice"], uploaded(GOOD), 400, profile=name)["code"] == "unknown_profile"
+    assert asked(people["alice"], uploaded(GOOD), 404, profile=name)["code"] == "unknown_profile"
 
 
 def test_an_inline_profile_is_refused_with_all_its_problems(people: People) -> None:

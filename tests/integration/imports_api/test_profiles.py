@@ -129,7 +129,7 @@ def test_a_profile_that_is_forgotten_stays_with_its_imports(people: People) -> N
     assert (gone.status_code, gone.content) == (204, b"")
     assert people["alice"].get("/profiles/webshop").json()["code"] == "profile_not_found"
     assert people["alice"].get(f"/imports/{imported['id']}").json()["options"] == imported["options"]
-    assert asked(people["alice"], uploaded(GOOD), 400, profile="webshop")["code"] == "unknown_profile"
+    assert asked(people["alice"], uploaded(GOOD), 404, profile="webshop")["code"] == "unknown_profile"
     # Made anew it is another one: an old ETag does not fit.
     assert kept(people).headers["ETag"] != etag
 

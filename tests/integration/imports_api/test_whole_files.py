@@ -112,7 +112,7 @@ def test_nothing_is_stored_for_a_misspelled_address(people: People, query: str, 
 @pytest.mark.parametrize(
     ("name", "query", "status", "code"),
     [
-        ("alice", "?profile=none-such", 400, "unknown_profile"),
+        ("alice", "?profile=none-such", 404, "unknown_profile"),
         ("alice", "?map=skuu=x", 422, "invalid_profile"),
         ("alice", "?parent=77", 404, "import_not_found"),
         ("eve", "", 403, "permission_denied"),

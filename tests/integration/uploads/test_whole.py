@@ -108,7 +108,7 @@ def test_who_may_not_is_refused_before_it_is_sent(served: Any) -> None:
 
 def test_unknown_profile_is_refused_before_it_is_sent(client: Client) -> None:
     with client.begin("PUT", "/imports?profile=nonsense", length=MIB, Expect="100-continue") as opened:
-        assert receive_answer(opened, "PUT").status == 400
+        assert receive_answer(opened, "PUT").status == 404
 
 
 @pytest.mark.parametrize("chunked", [False, True])
