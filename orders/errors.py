@@ -87,7 +87,7 @@ class ItemExistsError(ApplicationError):
 
 
 class ItemRetiredError(ApplicationError):
-    code, status = "item_retired", 400
+    code, status = "item_retired", 409
     message = "Item {sku!r} is retired and cannot be ordered any more."
 
 

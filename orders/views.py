@@ -19,10 +19,11 @@ from accounts.authentication import authenticate_with
 from config.kernel.api.conditional import etag_of, expected_versions, matches
 from config.kernel.api.idempotency import once
 from config.kernel.api.keys import key_url
-from config.kernel.api.pagination import TIMEOUT_MS, read_ordering, statement_timeout
+from config.kernel.api.pagination import read_ordering
 from config.kernel.api.permissions import SIGNED_IN
 from config.kernel.api.schema import problem_responses
 from config.kernel.caching import VALUE, cache_key
+from config.kernel.keyset import TIMEOUT_MS, statement_timeout
 from orders import examples, selectors, services
 from orders.access import ADD, CHANGE, access_of
 from orders.caching import ORDER, Rendered, item_rendered, item_version, parse
@@ -58,7 +59,7 @@ IF_NONE_MATCH: Final = OpenApiParameter(
 )
 IDEMPOTENCY_KEY: Final = OpenApiParameter(
     "Idempotency-Key",
-    str,
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
     OpenApiParameter.HEADER,
     description="A repetition with the same key within 24 hours gets the first answer.",
 )

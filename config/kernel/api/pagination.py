@@ -1,35 +1,23 @@
 """
-Pages by key, not by number: page 1,000,000 costs what page 1 does, and nothing is counted.
-
-A page continues beyond the key of a row, compared as a whole ("keyset", https://use-the-index-luke.com/no-offset), so
-rows that come or go meanwhile make nobody miss or repeat others, however many share one value.
-
-Filters that no index serves would read a whole table to fill a page. A view that has such filters gives the rows to
-walk over (`walked`): they are looked through in windows for at most `WALK_SECONDS`; then the page ends, be it half full
-or empty, and `next` goes on from there.
+Pages by key, not by number: page 1,000,000 costs what page 1 does, and nothing is counted (see `config.kernel.keyset`).
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from django.core import signing
-from django.db import OperationalError, connection, models, transaction
-from django.db.models import F
-from django.db.models.fields import tuple_lookups
-from psycopg2.errors import QueryCanceled
+from django.db import models
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
-from config.kernel.errors import ApplicationError
+from config.kernel.keyset import TIMEOUT_MS, Key, Keyset, statement_timeout
 
 if TYPE_CHECKING:  # rest_framework.views imports this module for its defaults
     from django.db.models import QuerySet
@@ -37,22 +25,10 @@ if TYPE_CHECKING:  # rest_framework.views imports this module for its defaults
     from rest_framework.views import APIView
 
 SALT: Final = "config.kernel.api.pagination"
-TIMEOUT_MS: Final = 5_000
-WALK_SECONDS: Final = 1.0
-FIRST_WINDOW: Final = 2_000
-LARGEST_WINDOW: Final = 50_000
-
 NEXT_PAGE: Final = (
     "The page after this one. Go on as long as there is one: a page may hold fewer rows than asked for, even none, if "
     "a filter found little in the time it had."
 )
-
-Key = tuple[Any, ...]
-
-
-class QueryTooSlowError(ApplicationError):
-    code, status = "query_too_slow", 503
-    message = "Finding these rows takes too long. Add a filter, or narrow the range of one."
 
 
 @dataclass(frozen=True)
@@ -62,22 +38,23 @@ class Cursor:
     ordering: str
     key: Key
     backward: bool = False
+    inclusive: bool = False
 
     def dumps(self) -> str:
         key = [_plain(value) for value in self.key]
-        return signing.dumps([self.ordering, key, self.backward], salt=SALT)
+        return signing.dumps([self.ordering, key, self.backward, self.inclusive], salt=SALT)
 
     @classmethod
     def loads(cls, text: str, *, ordering: str, fields: Sequence[models.Field[Any, Any]]) -> Cursor:
         """Raises ValidationError: not one of ours, or of another ordering."""
         try:
-            made_for, key, backward = signing.loads(text, salt=SALT)
-        except signing.BadSignature:
+            made_for, stored, backward, inclusive = signing.loads(text, salt=SALT)
+            key = tuple(_stored(value, field) for value, field in zip(stored, fields, strict=True))
+        except (signing.BadSignature, ValueError):
             raise _invalid("cursor", "It is not one that was given here; follow next and previous.") from None
         if made_for != ordering:
             raise _invalid("cursor", f"It belongs to ordering={made_for}.")
-        values = zip(key, fields, strict=True)
-        return cls(made_for, tuple(_stored(value, field) for value, field in values), backward)
+        return cls(made_for, key, backward, inclusive)
 
 
 class KeysetPagination(BasePagination):
@@ -105,10 +82,9 @@ class KeysetPagination(BasePagination):
         self._url = request.build_absolute_uri()
         self._limit = self._read_limit(request)
         self._ordering, columns = read_ordering(request, view)
-        self._names = [name.lstrip("-") for name in columns]
-        self._descending = columns[0].startswith("-")
+        self._keyset = Keyset(columns)
         text = request.query_params.get("cursor")
-        fields = [_field(queryset, name) for name in self._names]
+        fields = [_field(queryset, name) for name in self._keyset.names]
         cursor = Cursor.loads(text, ordering=self._ordering, fields=fields) if text else None
         walked = view.walked(self._ordering) if view is not None and hasattr(view, "walked") else None
         with statement_timeout(TIMEOUT_MS):
@@ -150,51 +126,26 @@ class KeysetPagination(BasePagination):
     def _page(self, queryset: QuerySet[Any], walked: QuerySet[Any] | None, cursor: Cursor | None) -> list[Any]:
         backward = cursor is not None and cursor.backward
         start = cursor.key if cursor is not None else None
-        rows, stopped = self._collect(queryset, walked, start, backward=backward)
+        rows, stopped = self._keyset.read(
+            queryset,
+            wanted=self._limit + 1,
+            start=start,
+            inclusive=cursor is not None and cursor.inclusive,
+            backward=backward,
+            walked=walked,
+        )
         more = len(rows) > self._limit
         rows = rows[: self._limit]
         # Where this page ends in the direction of reading: at its last row, or where the walk stopped looking.
-        end = self._key(rows[-1]) if more else stopped
-        beginning = self._key(rows[0]) if rows else start
+        end = self._keyset.key_of(rows[-1]) if more else stopped
         onward = Cursor(self._ordering, end, backward) if end is not None else None
-        back = Cursor(self._ordering, beginning, not backward) if cursor is not None and beginning is not None else None
+        back = None
+        if rows and cursor is not None:
+            back = Cursor(self._ordering, self._keyset.key_of(rows[0]), not backward)
+        elif cursor is not None:
+            back = Cursor(self._ordering, cursor.key, not backward, inclusive=not cursor.inclusive)
         self._next, self._previous = (back, onward) if backward else (onward, back)
         return rows[::-1] if backward else rows
-
-    def _collect(
-        self, queryset: QuerySet[Any], walked: QuerySet[Any] | None, start: Key | None, *, backward: bool
-    ) -> tuple[list[Any], Key | None]:
-        """Up to one row more than the limit; and, if time ran out before, the key up to which was looked."""
-        down = self._descending != backward
-        found: list[Any] = []
-        window, until = FIRST_WINDOW, time.monotonic() + WALK_SECONDS
-        while True:
-            rows, end = self._beyond(queryset, start, down=down), None
-            if walked is not None:
-                keys = self._beyond(walked, start, down=down).values_list(*self._names)
-                end = next(iter(keys[window - 1 : window]), None)
-                rows = rows if end is None else rows.filter(self._compare(end, down=not down, inclusive=True))
-            found += rows[: self._limit + 1 - len(found)]
-            if end is None or len(found) > self._limit:
-                return found, None
-            if time.monotonic() > until:
-                return found, end
-            start, window = end, min(window * 4, LARGEST_WINDOW)
-
-    def _beyond(self, queryset: QuerySet[Any], key: Key | None, *, down: bool) -> QuerySet[Any]:
-        ordered = queryset.order_by(*(f"-{name}" if down else name for name in self._names))
-        return ordered if key is None else ordered.filter(self._compare(key, down=down, inclusive=False))
-
-    def _compare(self, key: Key, *, down: bool, inclusive: bool) -> Any:
-        if len(self._names) == 1:
-            lookup = ("lt" if down else "gt") + ("e" if inclusive else "")
-            return models.Q(**{f"{self._names[0]}__{lookup}": key[0]})
-        side = "LessThan" if down else "GreaterThan"
-        lookup_class = getattr(tuple_lookups, f"Tuple{side}{'OrEqual' if inclusive else ''}")
-        return lookup_class(tuple_lookups.Tuple(*map(F, self._names)), key)
-
-    def _key(self, row: Any) -> Key:
-        return tuple(row[name] if isinstance(row, dict) else getattr(row, name) for name in self._names)
 
     def _link(self, cursor: Cursor | None) -> str | None:
         if cursor is None:
@@ -214,27 +165,6 @@ def read_ordering(request: Request, view: APIView | None) -> tuple[str, Sequence
     if asked not in orderings:
         raise _invalid("ordering", f"Can be one of: {', '.join(orderings)}.", code="invalid_choice")
     return asked, orderings[asked]
-
-
-@contextmanager
-def statement_timeout(milliseconds: int) -> Iterator[None]:
-    """
-    Let Postgres give up a statement that takes longer; a transaction is begun if there is none.
-
-    Raises:
-        QueryTooSlowError: one did.
-    """
-    nested = connection.in_atomic_block
-    try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
-            yield
-            if nested:
-                cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
-    except OperationalError as error:
-        if isinstance(error.__cause__, QueryCanceled):
-            raise QueryTooSlowError from error
-        raise
 
 
 def _field(queryset: QuerySet[Any], name: str) -> models.Field[Any, Any]:

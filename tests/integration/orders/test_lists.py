@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import pytest
 from rest_framework.test import APIClient
 
+from config.kernel import keyset
 from config.kernel.api import pagination
 from orders import selectors
 from orders.models import Item, Order, OrderLine
@@ -59,8 +60,8 @@ def ids(client: APIClient, path: str = "/orders", **query: Any) -> list[str]:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways of making a list, with windows so small that pages need several."""
     monkeypatch.setattr(selectors, "NARROW_ROWS", 0 if request.param == "walking" else 10**9)
-    monkeypatch.setattr(pagination, "FIRST_WINDOW", 7)
-    monkeypatch.setattr(pagination, "LARGEST_WINDOW", 20)
+    monkeypatch.setattr(keyset, "FIRST_WINDOW", 7)
+    monkeypatch.setattr(keyset, "LARGEST_WINDOW", 20)
     return str(request.param)
 
 
@@ -145,12 +146,23 @@ def test_a_page_ends_when_its_time_is_up_and_the_next_goes_on(
 ) -> None:
     if way == "narrow":
         pytest.skip("has no walk")
-    monkeypatch.setattr(pagination, "WALK_SECONDS", -1.0)
+    monkeypatch.setattr(keyset, "WALK_SECONDS", -1.0)
     wanted = [order.id for order in orders if order.status == "paid" and order.country == "FR"]
     found = list(pages(people["alice"], "/orders", status="paid", country="FR", limit=5))
     assert [row["id"] for page in found for row in page] == wanted
     assert len(found) == 300 // 7 + 1  # a window each
     assert any(not page for page in found)
+    back: list[str] = []
+    url: str | None = "/orders?status=paid&country=FR&limit=5"
+    while url:
+        last = people["alice"].get(url).json()
+        url = last["next"]
+    url = last["previous"]
+    while url:
+        body = people["alice"].get(url).json()
+        back = [row["id"] for row in body["results"]] + back
+        url = body["previous"]
+    assert back + [row["id"] for row in last["results"]] == wanted
 
 
 def test_rows_that_come_and_go_neither_repeat_nor_hide_others(people: People, orders: list[Order]) -> None:
