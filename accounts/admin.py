@@ -18,7 +18,7 @@ from accounts import services
 from accounts.errors import InvalidFieldError
 from accounts.models import Region, Role, RoleMembership, User
 from accounts.powers import grantable, has_power_over, reaches
-from accounts.selectors import users_found, users_visible
+from accounts.selectors import users_filtered, users_visible
 from accounts.services.tokens import tokens_revoke
 from accounts.services.users import ATTRIBUTES, FLAGS
 from config.kernel.admin import BoundedAdmin
@@ -203,7 +203,7 @@ class UserAdmin(ServiceAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
         self, request: HttpRequest, queryset: "QuerySet[User]", search_term: str
     ) -> "tuple[QuerySet[User], bool]":
         text = search_term.strip()
-        return (queryset.filter(pk__in=users_found(text).values("pk")) if text else queryset), False
+        return (users_filtered(queryset, {"q": text}) if text else queryset), False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         flags = () if request.user.is_superuser else FLAGS

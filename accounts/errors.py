@@ -96,7 +96,7 @@ class RoleNotFoundError(ApplicationError):
 
 
 class UnknownRoleError(ApplicationError):
-    code, status = "unknown_role", 400
+    code, status = "unknown_role", 404
     message = "There is no role {slug!r}."
 
 
@@ -116,7 +116,7 @@ class RegionNotFoundError(ApplicationError):
 
 
 class UnknownRegionError(ApplicationError):
-    code, status = "unknown_region", 400
+    code, status = "unknown_region", 404
     message = "There is no region {slug!r}."
 
 

@@ -83,11 +83,6 @@ def users_ordered(users: "QuerySet[User]", ordering: str) -> "QuerySet[User]":
     return users.exclude(name="") if ordering.endswith("name") else users
 
 
-def users_found(text: str) -> "QuerySet[User]":
-    """Users whose id, e-mail or name begins with a text: the first FOUND_AT_MOST of each, in any order."""
-    return User.objects.filter(_condition("q", text))
-
-
 def _condition(name: str, value: str) -> Q:
     if name == "email":
         return Q(email=value.lower())
