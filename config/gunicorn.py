@@ -19,6 +19,8 @@ metrics_directory.prepare()
 # Requests end before their clients give up; commands and workers may copy for minutes.
 os.environ.setdefault("STATEMENT_TIMEOUT_SECONDS", "30")
 
+from gunicorn.http import message  # noqa: E402
+
 from config import request_bodies, settings  # noqa: E402 - a wrong setting ends the start here, not in every web process
 from config.env import env_int, env_str  # noqa: E402
 
@@ -37,8 +39,9 @@ graceful_timeout = env_int("WEB_GRACEFUL_SECONDS", 25)
 # Longer than the 60 s after which proxies drop idle connections: who closes first must not be us.
 keepalive = 75
 
-# A key of 128 characters can take 1,536 bytes in a path, a cursor as much again.
-limit_request_line = 8190
+# A key of 128 characters can take 1,536 bytes in a path, a mapping of columns tens of thousands in a query. gunicorn
+# allows 8,190 at most, whatever is set, but for this constant; `config.middleware` limits the path itself.
+message.MAX_REQUEST_LINE = limit_request_line = 65_536
 limit_request_fields = 100
 limit_request_field_size = 8190
 

@@ -121,11 +121,12 @@ class UploadsView(TusView):
 
     permissions = {"GET": SIGNED_IN, "POST": "ingestion.add_upload"}
     orderings = {"-created_at": ("-created_at", "-id"), "created_at": ("created_at", "id")}
+    pagination_class = KeysetPagination
 
     @extend_schema(**upload_schema.LIST)
     def get(self, request: Request) -> Response:
         """The uploads that one may see, the newest first."""
-        pages = KeysetPagination()
+        pages = self.pagination_class()
         page = pages.paginate_queryset(self._listed(request), request, view=self)
         return pages.get_paginated_response(upload_documents(page or []))
 

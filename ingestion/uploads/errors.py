@@ -11,8 +11,14 @@ class UploadNotFoundError(ApplicationError):
 
 
 class UploadGoneError(ApplicationError):
+    """410 where we removed the bytes; 404 where their owner did, who knows that they are not there any more."""
+
     code, status = "upload_gone", 410
     message = "The bytes of upload {upload_id} were removed: it is {state}."
+
+    def __init__(self, *, upload_id: Any, state: str) -> None:
+        super().__init__(upload_id=upload_id, state=state)
+        self.status = 404 if state == "terminated" else 410  # type: ignore[misc]
 
 
 class UploadNotYoursError(ApplicationError):

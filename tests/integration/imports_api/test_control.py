@@ -72,7 +72,7 @@ def test_start_of_an_import_whose_bytes_are_gone(people: People) -> None:
     upload_terminate(upload_id=upload.pk)
     Import.objects.filter(pk=told["id"]).update(state=states.OPEN)
     refused = do(people, "alice", told["id"], "start")
-    assert (refused.status_code, refused.json()["code"]) == (410, "upload_gone")
+    assert (refused.status_code, refused.json()["code"]) == (404, "upload_gone")
 
 
 def test_resuming_gives_new_attempts(people: People, import_id: int) -> None:

@@ -232,7 +232,7 @@ def test_an_upload_that_is_not_there_or_gone(people: People) -> None:
     assert (told.status_code, told.json()["code"]) == (404, "upload_not_found")
     upload = uploaded(GOOD)
     upload_terminate(upload_id=upload.pk)
-    assert asked(people["alice"], upload, 410)["code"] == "upload_gone"
+    assert asked(people["alice"], upload, 404)["code"] == "upload_gone"
 
 
 def test_a_part_of_an_upload_is_not_imported(people: People) -> None:
