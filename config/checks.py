@@ -19,6 +19,18 @@ def embedded_services(**_: Any) -> list[CheckMessage]:
     return list(_embedded_services())
 
 
+@register(Tags.security)
+def limits(**_: Any) -> list[CheckMessage]:
+    """Limits that contradict each other."""
+    return list(_limits())
+
+
+@register(Tags.caches, deploy=True)
+def shared_servers(**_: Any) -> list[CheckMessage]:
+    """What replicas must share, and what must not be shared."""
+    return list(_shared_servers())
+
+
 def _local_mode() -> Iterator[CheckMessage]:
     if settings.LOCAL and settings.ALLOWED_HOSTS == ["*"]:
         yield Warning(
@@ -53,3 +65,35 @@ def _embedded_services() -> Iterator[CheckMessage]:
                 hint=f"Set {name} to the server that all processes share.",
                 id=f"sluice.E{number:03}",
             )
+
+
+def _limits() -> Iterator[CheckMessage]:
+    if settings.UPLOAD_MAX_BYTES > settings.UPLOAD_QUOTA_BYTES:
+        yield Warning(
+            "An upload may be larger (UPLOAD_MAX_BYTES) than all that its owner may store (UPLOAD_QUOTA_BYTES).",
+            hint="Raise UPLOAD_QUOTA_BYTES, or lower UPLOAD_MAX_BYTES to it: people are then told before they send.",
+            id="sluice.W004",
+        )
+    if not settings.LOCAL and not settings.SECURE_PROXY_SSL_HEADER and settings.CSRF_TRUSTED_ORIGINS:
+        yield Warning(
+            "CSRF_TRUSTED_ORIGINS is set, as behind a proxy, but X-Forwarded-Proto is not trusted: every request looks "
+            "unencrypted, and links are made with http://.",
+            hint="Set BEHIND_TLS_PROXY=1 if a proxy ends TLS and sets that header itself.",
+            id="sluice.W005",
+        )
+
+
+def _shared_servers() -> Iterator[CheckMessage]:
+    if settings.REDIS_URL and settings.REDIS_URL == settings.TASKS_REDIS_URL:
+        yield Warning(
+            "Task messages are in the same Redis as the cache, which evicts what it has no room for.",
+            hint="Set TASKS_REDIS_URL to a Redis with maxmemory-policy noeviction. Imports whose message was evicted "
+            "are found by recover_imports, within a minute.",
+            id="sluice.W006",
+        )
+    if not settings.UPLOADS_S3_BUCKET:
+        yield Warning(
+            f"Uploads are files below {settings.MEDIA_ROOT}: every web and worker process must see that directory.",
+            hint="Mount the same volume in all of them, or set UPLOADS_S3_BUCKET.",
+            id="sluice.W007",
+        )

@@ -10,7 +10,7 @@ import pytest
 from django.core.checks import CheckMessage
 from pytest_django import Settings
 
-from config.checks import embedded_services, local_mode
+from config.checks import embedded_services, limits, local_mode, shared_servers
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 OURS = (
@@ -122,3 +122,51 @@ def test_a_deployment_with_embedded_services_is_an_error(settings: Settings) -> 
 def test_bad_combinations(settings: Settings, local: bool, debug: bool, hosts: list[str], expected: list[str]) -> None:
     settings.LOCAL, settings.DEBUG, settings.ALLOWED_HOSTS = local, debug, hosts
     assert ids(local_mode()) == expected
+
+
+def test_an_upload_that_no_quota_allows(settings: Settings) -> None:
+    settings.UPLOAD_MAX_BYTES, settings.UPLOAD_QUOTA_BYTES = 2, 1
+    assert ids(limits()) == ["sluice.W004"]
+    settings.UPLOAD_QUOTA_BYTES = 2
+    assert ids(limits()) == []
+
+
+def test_a_proxy_that_is_not_believed(settings: Settings) -> None:
+    settings.LOCAL, settings.CSRF_TRUSTED_ORIGINS = False, ["https://a.example"]
+    settings.SECURE_PROXY_SSL_HEADER = None
+    assert ids(limits()) == ["sluice.W005"]
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    assert ids(limits()) == []
+
+
+def test_what_replicas_share(settings: Settings) -> None:
+    settings.REDIS_URL = settings.TASKS_REDIS_URL = "redis://cache"
+    settings.UPLOADS_S3_BUCKET = ""
+    assert ids(shared_servers()) == ["sluice.W006", "sluice.W007"]
+    settings.TASKS_REDIS_URL, settings.UPLOADS_S3_BUCKET = "redis://tasks", "uploads"
+    assert ids(shared_servers()) == []
+
+
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [("web", "-c statement_timeout=30000 -c lock_timeout=10000"), ("command", None)],
+)
+def test_only_web_processes_have_a_statement_timeout(tmp_path: Path, role: str, expected: str | None) -> None:
+    load = "import runpy; runpy.run_path('config/gunicorn.py')" if role == "web" else "pass"
+    script = f"""
+{load}
+import json
+from config import settings
+print(json.dumps(settings.DATABASES["default"]["OPTIONS"].get("options")))
+"""
+    done = start(tmp_path, script, DATABASE_URL="postgresql://db/shop", SECRET_KEY="s")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == expected
+
+
+def test_static_files_are_named_by_their_content_in_production(tmp_path: Path) -> None:
+    script = "from config.settings import *; print(STORAGES['staticfiles']['BACKEND'], SESSION_COOKIE_SECURE)"
+    done = start(tmp_path, script, DATABASE_URL="postgresql://db/shop", SECRET_KEY="s")
+    assert done.stdout == "whitenoise.storage.CompressedManifestStaticFilesStorage True\n"
+    done = start(tmp_path, script)
+    assert done.stdout == "django.contrib.staticfiles.storage.StaticFilesStorage False\n"
