@@ -1,14 +1,24 @@
-"""A client that speaks HTTP by hand, to send what no library sends and to see every header that comes back."""
+"""
+A site to upload to, and a client that speaks HTTP by hand, to send what no library sends and see all that comes back.
+"""
 
 import base64
 import http.client
+import os
 import socket
 import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.conftest import Manage
+import psycopg2
+
+from tests.conftest import TEMPLATE_DATABASE, Manage, _execute, _url
+from tests.serving import Site
 
 TYPE = "application/offset+octet-stream"
 MAKE_PEOPLE = """
@@ -132,6 +142,56 @@ class Client:
         lines = "".join(f"{name}: {value}\r\n" for name, value in self.headers(headers).items())
         opened.sendall(f"{method} {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n{lines}\r\n".encode())
         return opened
+
+
+@dataclass
+class Served:
+    """A site of the module's own, and its people."""
+
+    site: Site
+    manage: Manage
+    tokens: dict[str, str]
+    database_url: str
+
+    def client(self, name: str = "alice", **options: Any) -> Client:
+        """Somebody's client."""
+        return Client(self.site.url, self.tokens[name], **options)
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """What the database says."""
+        connection = psycopg2.connect(self.database_url)
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(query, values)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+    def stored(self, path: str) -> bytes:
+        """All bytes of an upload, as they lie on the disk."""
+        query = "SELECT name FROM ingestion_segment WHERE upload_id = %s AND content = 'stored' ORDER BY number"
+        return b"".join((self.media / name).read_bytes() for (name,) in self.rows(query, path.rsplit("/", 1)[1]))
+
+    @property
+    def media(self) -> Path:
+        """Where the bytes lie."""
+        return self.manage.directory / "media/uploads"
+
+
+@contextmanager
+def served_site(directory: Path, **environment: str) -> Iterator[Served]:
+    """Gunicorn with one process on a database of its own; Alice and Bob may upload, Ada all, Charlie nothing."""
+    name = f"case_sluice_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+    _execute("CREATE DATABASE {} TEMPLATE {}", name, TEMPLATE_DATABASE)
+    manage = Manage(_url(name), directory)
+    manage.environment |= environment
+    tokens = make_people(manage, ("alice", "integrator"), ("bob", "integrator"), ("charlie", ""), ("ada", "admin"))
+    site = Site(manage.environment, directory, processes=1, threads=8)
+    yield Served(site, manage, tokens, _url(name))
+    site.stop()
+    manage.end()
+    _execute("DROP DATABASE {} WITH (FORCE)", name)
 
 
 def receive_answer(opened: socket.socket, method: str = "PATCH") -> Answer:

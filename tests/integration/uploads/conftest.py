@@ -7,19 +7,16 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
-import psycopg2
 import pytest
 from pytest_django import Settings
 
 from accounts.models import User
-from tests.conftest import TEMPLATE_DATABASE, Manage, _execute, _url
-from tests.serving import Site, free_port
-from tests.uploading import Client, make_people
+from tests.serving import free_port
+from tests.uploading import Client, Served, served_site
 
 S3_KEYS = {"aws_access_key_id": "tests", "aws_secret_access_key": "tests", "region_name": "us-east-1"}
 
@@ -122,59 +119,13 @@ def _store(settings: Settings, uploads: dict[str, Any]) -> None:
     settings.STORAGES = {**settings.STORAGES, "uploads": uploads}
 
 
-@dataclass
-class Served:
-    """A site of the module's own, and its people."""
-
-    site: Site
-    manage: Manage
-    tokens: dict[str, str]
-    database_url: str
-
-    def client(self, name: str = "alice", **options: Any) -> Client:
-        """Somebody's client."""
-        return Client(self.site.url, self.tokens[name], **options)
-
-    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """What the database says."""
-        connection = psycopg2.connect(self.database_url)
-        try:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(query, values)
-                return cursor.fetchall() if cursor.description else []
-        finally:
-            connection.close()
-
-    def stored(self, path: str) -> bytes:
-        """All bytes of an upload, as they lie on the disk."""
-        query = "SELECT name FROM ingestion_segment WHERE upload_id = %s AND content = 'stored' ORDER BY number"
-        return b"".join((self.media / name).read_bytes() for (name,) in self.rows(query, path.rsplit("/", 1)[1]))
-
-    @property
-    def media(self) -> Path:
-        """Where the bytes lie."""
-        return self.manage.directory / "media/uploads"
-
-
 @pytest.fixture(scope="module")
 def served(
     request: pytest.FixtureRequest, django_db_setup: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
-    """
-    Gunicorn with one process on a database that the tests of a module share. A module may name variables of its
-    environment in `ENVIRONMENT`.
-    """
-    name = f"case_sluice_{os.getpid()}_{uuid.uuid4().hex[:8]}"
-    _execute("CREATE DATABASE {} TEMPLATE {}", name, TEMPLATE_DATABASE)
-    manage = Manage(_url(name), tmp_path_factory.mktemp("served"))
-    manage.environment |= getattr(request.module, "ENVIRONMENT", {})
-    tokens = make_people(manage, ("alice", "integrator"), ("bob", "integrator"), ("charlie", ""), ("ada", "admin"))
-    site = Site(manage.environment, manage.directory, processes=1, threads=8)
-    yield Served(site, manage, tokens, _url(name))
-    site.stop()
-    manage.end()
-    _execute("DROP DATABASE {} WITH (FORCE)", name)
+    """A site that the tests of a module share; a module may name variables of its environment in `ENVIRONMENT`."""
+    with served_site(tmp_path_factory.mktemp("served"), **getattr(request.module, "ENVIRONMENT", {})) as found:
+        yield found
 
 
 @pytest.fixture
