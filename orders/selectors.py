@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from django.db.models import F, Func, Q, QuerySet
 
+from config.kernel.keyset import Keyset
 from orders.access import Access
 from orders.caching import Rendered, order_rendered
 from orders.errors import OrderNotFoundError, TooManyToSortError
@@ -69,14 +70,18 @@ def orders_list(filters: Mapping[str, Any], access: Access, *, ordering: str) ->
     own = {"user_id": access.user_id} if access.reads == frozenset() else {}
     fewest = _fewest_rows({**filters, **own})
     if fewest <= NARROW_ROWS and by_id:
-        # Not the bare column, or the planner may hope to meet the rows soon on the primary key, and read all of it.
-        key = Func(F("id"), template="(%(expressions)s || '')", output_field=Order._meta.get_field("id"))
-        return OrderList(rows.annotate(sort_key=key), [columns[0].replace("id", "sort_key")], walked=None)
+        return OrderList(_sortable(rows), [columns[0].replace("id", "sort_key")], walked=None)
     if by_id:
         return OrderList(rows, columns, walked=Order.objects.all())
     if fewest > NARROW_ROWS:
         raise TooManyToSortError(rows=fewest, limit=NARROW_ROWS, ordering=ordering)
     return OrderList(rows.filter(ordered_at__isnull=False) if "ordered_at" in ordering else rows, columns, walked=None)
+
+
+def _sortable(rows: QuerySet[Order]) -> QuerySet[Order]:
+    """With a key to sort by that has no index, or the planner may hope to meet few rows soon on the primary key."""
+    key = Func(F("id"), template="(%(expressions)s || '')", output_field=Order._meta.get_field("id"))
+    return rows.annotate(sort_key=key)
 
 
 def _fewest_rows(filters: Mapping[str, Any]) -> int:
@@ -109,6 +114,42 @@ def orders_seen(access: Access) -> QuerySet[Order]:
     if not access.reads:
         return Order.objects.filter(user_id=access.user_id)
     return Order.objects.filter(Q(country__in=sorted(access.reads)) | Q(user_id=access.user_id))
+
+
+def orders_first(
+    rows: QuerySet[Order], indexed: Mapping[str, Any], *, few: bool, descending: bool, wanted: int
+) -> tuple[list[str], bool]:
+    """
+    Ids of the first orders that match, by id.
+
+    Args:
+        indexed: those of the filters that an index serves (see `INDEXED`).
+        few: `rows` names its orders one by one.
+        wanted: at most so many.
+    Returns:
+        the ids, and whether these are all.
+    """
+    column = "-id" if descending else "id"
+    if few or _fewest_rows(indexed) <= NARROW_ROWS:
+        rows, column = _sortable(rows), column.replace("id", "sort_key")
+        found, stopped = Keyset([column]).read(rows, wanted=wanted + 1)
+    else:
+        found, stopped = Keyset([column]).read(rows, wanted=wanted + 1, walked=Order.objects.all())
+    return [order.id for order in found[:wanted]], stopped is None and len(found) <= wanted
+
+
+def orders_named(text: str, at_most: int) -> list[str]:
+    """Ids that begin with a text, and of the orders of the user with this id."""
+    if "\x00" in text:
+        return []
+    beginning = Order.objects.filter(pk__startswith=text).order_by("pk").values_list("pk", flat=True)
+    of_user = Order.objects.filter(user_id=text).values_list("pk", flat=True)
+    return [*beginning[:at_most], *of_user[:at_most]]
+
+
+def item_named(text: str) -> Q:
+    """Items whose sku begins with a text, or whose name contains it."""
+    return Q(pk__startswith=text) | Q(name__icontains=text)
 
 
 def order_lines(order_id: str) -> QuerySet[OrderLine]:
