@@ -13,6 +13,8 @@ handler403 = "config.refusals.permission_denied"
 handler404 = "config.refusals.not_found"
 handler500 = "config.refusals.server_error"
 
+admin.site.site_header = admin.site.site_title = "Sluice"
+
 urlpatterns = [
     path("schema", SchemaView.as_view(), name="schema"),
     path("docs", DocsView.as_view(), name="docs"),

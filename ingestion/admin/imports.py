@@ -86,7 +86,7 @@ class ImportAdmin(ReadOnlyAdmin):
 
     @admin.display(description="file")
     def file(self, owner: Import) -> str:
-        return owner.upload.filename if owner.upload else "on the server"
+        return (owner.upload.filename or "(unnamed)") if owner.upload else "on the server"
 
     @admin.display(description="progress")
     def progress(self, owner: Import) -> SafeString:
@@ -178,8 +178,9 @@ class ImportAdmin(ReadOnlyAdmin):
         context = {} if owner is None else self._detail(request, owner)
         return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
 
-    def get_fields(self, request: HttpRequest, obj: Import | None = None) -> list[str]:
-        return ["options", "certificate"]
+    def get_fieldsets(self, request: HttpRequest, obj: Import | None = None) -> list[Any]:
+        """The page's own template shows everything."""
+        return []
 
     def _detail(self, request: HttpRequest, owner: Import) -> dict[str, Any]:
         standing = standings([owner], now=utc_now())[owner.pk]
@@ -194,7 +195,7 @@ class ImportAdmin(ReadOnlyAdmin):
             "sources": Source.objects.filter(owner=owner).order_by("number"),
             "children": Import.objects.filter(parent=owner).order_by("pk").values_list("pk", "state")[:SHOWN_AT_ONCE],
             "outcomes": [(name, f"{number:,}") for name, number in standing.outcomes.items()],
-            "errors": [(code, f"{number:,}") for code, number in standing.errors.items()],
+            "reject_codes": [(code, f"{number:,}") for code, number in standing.errors.items()],
         }
 
 

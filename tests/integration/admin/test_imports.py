@@ -86,6 +86,7 @@ def test_page_of_an_import_explains_its_rejects(running: Import, signed_in: Call
     client = signed_in(staff("bob", "ingestion.view_import", "ingestion.view_reject"))
     page = client.get(f"/admin/ingestion/import/{running.pk}/change/").content.decode()
     assert "required" in page
+    assert "Please correct" not in page
     assert "Pause" not in page  # looking is not controlling
     rejects = client.get(f"/admin/ingestion/reject/?owner__id__exact={running.pk}&code=required").content.decode()
     assert "&lt;b&gt;needed" in rejects
