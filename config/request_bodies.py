@@ -19,7 +19,7 @@ BUFFER_BYTES: Final = 1 << 18
 DRAINED_BYTES: Final = 1 << 15
 
 
-class WatchedBody(Body):  # type: ignore[misc] - gunicorn has no types
+class WatchedBody(Body):
     """
     Hooks of config/gunicorn.py: `pre_request` puts one around the body, `post_request` calls `end`.
 

@@ -93,8 +93,6 @@ class RequestBody:
 
 
 class _Source(Protocol):
-    ended: bool
-
     def waiting(self) -> Any: ...
 
     def read(self) -> memoryview | bytes | None: ...

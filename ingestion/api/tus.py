@@ -104,7 +104,7 @@ class TusView(StreamingBodyView):
         if version != VERSION and (version is not None or request.method not in READING):
             raise VersionNotSupportedError
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def options(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Response:
         """What this server can do."""
         return Response(status=204, headers=capabilities())
 

@@ -63,7 +63,7 @@ def receive_whole(request: Request, *, description: Description, completed: Comp
         raise UnsupportedMediaType(request.content_type, detail="Send the file itself as the body, not a form.")
     body = RequestBody(request.META)
     upload = upload_create(
-        owner_id=request.user.pk,
+        owner_id=str(request.user.pk),
         kind=WHOLE,
         description=description,
         length_bytes=body.expected_bytes,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
+from uuid import UUID
 
 import structlog
 from django.db import connection
@@ -58,7 +59,7 @@ def orphans_delete(*, now: datetime) -> int:
     return deleted
 
 
-def _expired(now: datetime) -> list[object]:
+def _expired(now: datetime) -> list[UUID]:
     with connection.cursor() as cursor:
         cursor.execute(queries.expired_uploads, {"now": now, "ended": list(states.ENDED), "limit": BATCH})
         return [upload_id for (upload_id,) in cursor.fetchall()]

@@ -429,7 +429,12 @@ def _copy_segments(final: Upload, parts: Sequence[Upload]) -> None:
     number = offset = 0
     with connection.cursor() as cursor:
         for part in parts:
-            values = {"final_id": final.pk, "part_id": part.pk, "number": number, "offset_bytes": offset}
+            values: dict[str, Any] = {
+                "final_id": final.pk,
+                "part_id": part.pk,
+                "number": number,
+                "offset_bytes": offset,
+            }
             cursor.execute(queries.copy_segments, values)
             number += cursor.rowcount
             offset += part.offset_bytes

@@ -107,8 +107,9 @@ def test_the_web_process_is_killed_three_times(
             file_stream=stream, chunk_size=CHUNK_BYTES, retries=30, retry_delay=1, upload_checksum=True,
             metadata={"filename": "orders.csv"},
         )  # fmt: skip
-        uploader.set_url(uploader.create_url())
-        path = uploader.url.removeprefix(site.url)
+        url = uploader.create_url()
+        uploader.set_url(url)
+        path = url.removeprefix(site.url)
         killer = Killer(site, client, path, csv.stat().st_size)
         killer.start()
         started = time.monotonic()

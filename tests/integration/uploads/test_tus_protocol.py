@@ -655,7 +655,7 @@ class TestUnreadBodies:
 
     def test_threads_are_free_again(self, client: Client) -> None:
         """More refused bodies than there are threads, none of which is ever sent."""
-        head = {"length": 50 * MIB, "Content_Type": TYPE, "Upload_Offset": 0}
+        head: dict[str, Any] = {"length": 50 * MIB, "Content_Type": TYPE, "Upload_Offset": 0}
         with ExitStack() as stack:
             opened = [stack.enter_context(client.begin("PATCH", "/uploads/nothing", **head)) for _ in range(20)]
             assert {receive_answer(each).status for each in opened} == {404}

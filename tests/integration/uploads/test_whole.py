@@ -84,8 +84,7 @@ def test_a_form_is_refused(client: Client, file: Path) -> None:
 
 
 def test_too_large_is_refused_before_it_is_sent(client: Client) -> None:
-    head = {"Content_Length": 65 * MIB, "Expect": "100-continue"}
-    with client.begin("PUT", "/imports", **head) as opened:
+    with client.begin("PUT", "/imports", length=65 * MIB, Expect="100-continue") as opened:
         answer = receive_answer(opened, "PUT")
     assert (answer.status, json.loads(answer.body)["code"], answer.closes) == (413, "upload_too_large", True)
 
