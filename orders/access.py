@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from django.contrib.auth.models import AnonymousUser
+
 from accounts.models import User
 from accounts.selectors import visible_countries
 
@@ -36,13 +38,18 @@ class Access:
 EVERYWHERE: Final = Access(user_id="", reads=None, writes=None)
 """For commands and programs of ours that act for nobody."""
 
+NOWHERE: Final = Access(user_id="", reads=frozenset(), writes=frozenset())
+"""For somebody who is not signed in."""
 
-def access_of(user: User, *, writing: str | None = None) -> Access:
+
+def access_of(user: User | AnonymousUser, *, writing: str | None = None) -> Access:
     """
     What a user's roles allow; asks no database when the user came with a token.
 
     Args:
         writing: the permission for what is about to be done, ADD or CHANGE; None: only reading.
     """
+    if not isinstance(user, User):
+        return NOWHERE
     writes = visible_countries(user, permission=writing) if writing else frozenset()
     return Access(user_id=user.pk, reads=visible_countries(user, permission=VIEW), writes=writes)

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final, cast
 
 from django.contrib import admin, messages
+from django.contrib.admin import helpers
+from django.contrib.admin.utils import quote
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -53,14 +55,15 @@ class BoundedChangeList(ChangeList):
             return rows
         try:
             with statement_timeout(TIMEOUT_MS):
-                keys, complete = self.model_admin.first_keys(rows, request)
+                page: Any = self.model_admin
+                keys, complete = page.first_keys(rows, request)
         except QueryTooSlowError as error:
             messages.error(request, str(error))
             return rows.none()
         if not complete:
             text = f"These are the first {len(keys):,} that were found; there may be others. Narrow the list down."
             messages.warning(request, text)
-        return self.root_queryset.filter(pk__in=keys).order_by(*self.model_admin.ordering)
+        return self.root_queryset.filter(pk__in=keys).order_by(*page.ordering)
 
 
 class StatusFilter(admin.SimpleListFilter):
@@ -118,7 +121,7 @@ def cancel(model_admin: "OrderAdmin", request: HttpRequest, queryset: QuerySet[O
         "title": "Cancel orders?",
         "opts": model_admin.opts,
         "orders": list(queryset[:SHOWN_AT_MOST]),
-        "action_checkbox_name": admin.helpers.ACTION_CHECKBOX_NAME,
+        "action_checkbox_name": helpers.ACTION_CHECKBOX_NAME,
     }
     return TemplateResponse(request, "admin/orders/order/cancel.html", context)
 
@@ -309,7 +312,7 @@ class ItemAdmin(BoundedAdmin):
 def _link(page: str, key: Any, text: str) -> str:
     """A link to a page of the admin, if there is one: this app does not know who is above it."""
     try:
-        address = reverse(f"admin:{page}", args=[admin.utils.quote(key)])
+        address = reverse(f"admin:{page}", args=[quote(key)])
     except NoReverseMatch:
         return text
     return format_html('<a href="{}">{}</a>', address, text)

@@ -1,5 +1,6 @@
 """Orders and items as the API takes and shows them."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 from django.core.validators import RegexValidator
@@ -56,7 +57,7 @@ class NameField(TextField):
 class LineInput(StrictSerializer):
     """A line of a new order; `item` is another name of `sku`."""
 
-    one_of = ("sku", "item")
+    one_of: ClassVar[Sequence[str]] = ("sku", "item")
 
     sku = KeyField(required=False)
     item = KeyField(required=False, help_text="another name of sku")
@@ -81,7 +82,7 @@ class OrderInput(HeaderInput):
 
     id = KeyField(required=False, help_text="without it: one is made")
     user_id = KeyField()
-    lines = LineInput(many=True, min_length=1, max_length=MAX_LINES)
+    lines = LineInput(many=True, min_length=1, max_length=MAX_LINES)  # type: ignore[call-arg]
 
     def draft(self) -> OrderDraft:
         """The validated order."""
@@ -118,7 +119,7 @@ def new_order(data: Any) -> OrderInput | ShortOrderInput:
 class LineAmendment(LineInput):
     """A line to be changed or added; of a line that exists, what is not given stays."""
 
-    one_of = ()
+    one_of: ClassVar[Sequence[str]] = ()
 
     quantity = WholeNumberField(required=False, min_value=1, max_value=MAX_INT32)
     unit_price = PriceField(required=False, allow_null=True, help_text="null: not known")
@@ -139,7 +140,7 @@ class OrderAmendment(HeaderInput):
         "version": "Say in If-Match which version you know.",
     }
 
-    lines = LineAmendment(many=True, required=False, max_length=MAX_LINES)
+    lines = LineAmendment(many=True, required=False, max_length=MAX_LINES)  # type: ignore[call-arg]
     remove_lines = serializers.ListField(
         child=WholeNumberField(min_value=1, max_value=MAX_LINE_NO), required=False, max_length=MAX_LINES
     )

@@ -71,7 +71,9 @@ class KeysetPagination(BasePagination):
     max_page_size = 1000
     display_page_controls = False
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: APIView | None = None) -> list[Any]:
+    def paginate_queryset(  # type: ignore[override]
+        self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
+    ) -> list[Any]:
         """
         One page of rows.
 

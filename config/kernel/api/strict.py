@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.core.validators import RegexValidator
 from drf_spectacular.extensions import OpenApiSerializerExtension
@@ -34,8 +34,8 @@ class StrictSerializer(serializers.Serializer[Any]):
     in `one_of` that exactly one of these fields must be there.
     """
 
-    immutable: Mapping[str, str] = {}
-    one_of: Sequence[str] = ()
+    immutable: ClassVar[Mapping[str, str]] = {}
+    one_of: ClassVar[Sequence[str]] = ()
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict):
@@ -58,7 +58,7 @@ class StrictSerializer(serializers.Serializer[Any]):
             raise serializers.ValidationError(errors)
 
 
-class StrictSerializerExtension(OpenApiSerializerExtension):
+class StrictSerializerExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
     """Tells the schema."""
 
     target_class = "config.kernel.api.strict.StrictSerializer"

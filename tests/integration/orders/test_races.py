@@ -89,7 +89,7 @@ def test_unknown_items_in_any_order_do_not_deadlock() -> None:
     for round_number in range(4):
         named = [f"{round_number}-{sku}" for sku in skus]
         actions = [
-            lambda number=number, named=named: place(f"{named[0]}/{number}", *(named if number % 2 else named[::-1]))  # type: ignore[misc]
+            lambda number=number, named=named: place(f"{named[0]}/{number}", *(named if number % 2 else named[::-1]))
             for number in range(6)
         ]
         assert kinds(at_once(actions)) == ["Order"] * 6
@@ -97,14 +97,14 @@ def test_unknown_items_in_any_order_do_not_deadlock() -> None:
 
 def test_of_amendments_of_one_version_one_wins() -> None:
     place("o1")
-    actions = [lambda number=number: amend("o1", expected={1}, country=f"C{number}") for number in range(6)]  # type: ignore[misc]
+    actions = [lambda number=number: amend("o1", expected={1}, country=f"C{number}") for number in range(6)]
     assert kinds(at_once(actions)) == ["Order"] + ["OrderChangedError"] * 5
     assert Order.objects.get().version == 2
 
 
 def test_amendments_without_a_condition_follow_one_another() -> None:
     place("o1")
-    actions = [lambda number=number: amend("o1", country=f"C{number}") for number in range(8)]  # type: ignore[misc]
+    actions = [lambda number=number: amend("o1", country=f"C{number}") for number in range(8)]
     assert kinds(at_once(actions)) == ["Order"] * 8
     told = list(Entry.objects.order_by("pk").values_list("version", flat=True))
     assert told == list(range(1, 10))
