@@ -68,8 +68,9 @@ The body is the file, as it is (CSV, or packed by gzip, zstd or zip), with or wi
 
     curl -T orders.csv -H "Authorization: Bearer $TOKEN" "$HOST/imports?profile=webshop"
 
-The same bytes again, with the same options, give back the same import (200) unless `force=true`. A connection that
-breaks leaves nothing behind; for large files over bad lines use `/uploads`."""
+The same bytes again, with the same options, give back the same import (200) unless `force=true`. Of half a file
+nothing is imported: when the connection breaks, what arrived is kept as an unfinished upload, which `GET /uploads`
+lists and tus can go on with. For large files over bad lines use `/uploads` at once."""
 
 
 class ImportsView(StreamingBodyView, generics.GenericAPIView[Import]):
