@@ -37,6 +37,10 @@ SET yield_token = writer_token
 WHERE id = %(upload_id)s AND state = 'receiving' AND writer_until >= now()
 RETURNING writer_token;
 
+-- name: current_writer
+-- The token of the one who writes right now; no row: nobody.
+SELECT writer_token FROM ingestion_upload WHERE id = %(upload_id)s AND state = 'receiving' AND writer_until >= now();
+
 -- name: evict_writer
 -- Take the upload from a writer that was asked to let go and did not. What it has not saved is lost.
 UPDATE ingestion_upload

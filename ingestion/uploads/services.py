@@ -368,14 +368,15 @@ def room_bytes(*, owner_id: str, upload: Upload) -> int:
 def _ask_to_yield(upload_id: uuid.UUID, wait_seconds: float | None) -> int | None:
     """Wait until nobody writes; the token of a writer that did not let go in time."""
     until = time.monotonic() + (settings.UPLOAD_YIELD_SECONDS if wait_seconds is None else wait_seconds)
-    asked = None
-    while (row := _row(queries.ask_writer_to_yield, upload_id=upload_id)) is not None:
-        asked = asked or row[0]
-        # Another writer came after the one that was asked: it is newer than us.
-        if row[0] != asked or time.monotonic() > until:
-            return asked if row[0] == asked else None
+    asked = _row(queries.ask_writer_to_yield, upload_id=upload_id)
+    if asked is None:
+        return None
+    while time.monotonic() < until:
         time.sleep(ASK_SECONDS)
-    return None
+        # None: it let go. Another one: that came after the one that was asked, and so is newer than us.
+        if _row(queries.current_writer, upload_id=upload_id) != asked:
+            return None
+    return int(asked[0])
 
 
 def _complete(upload: Upload, *, sha256: str, completed: Completed | None, now: datetime) -> None:
