@@ -394,7 +394,7 @@ def _go_on(owner: Import, *, now: datetime) -> Import:
 
 
 def _queue_up(owner: Import) -> None:
-    upload = Upload.objects.filter(pk=owner.upload_id).first()
+    upload = Upload.objects.filter(imports=owner).first()
     if upload is None or upload.state in GONE:
         raise UploadGoneError(upload_id=str(owner.upload_id), state=upload.state if upload else "deleted")
     owner.state = states.QUEUED if upload.state == Upload.State.COMPLETE else states.UPLOADING

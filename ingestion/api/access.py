@@ -1,6 +1,7 @@
 """Who may see and control which import: one's own with add_import, all with view_import and change_import."""
 
 from typing import Final
+from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
@@ -64,7 +65,7 @@ def import_controlled(user: User, import_id: int) -> Import:
     return owner
 
 
-def upload_seen(user: User, upload_id: object) -> Upload:
+def upload_seen(user: User, upload_id: UUID) -> Upload:
     """
     An upload that the user may import.
 

@@ -1,6 +1,7 @@
 """`/imports`: making imports of uploads, seeing how they stand, and controlling them."""
 
-from typing import Any, ClassVar, Final
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, TypeVar
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
@@ -42,6 +43,7 @@ from ingestion.profiles import Profile
 from ingestion.standing import import_mark
 from ingestion.uploads.services import AUTO, MANUAL, Description, upload_terminate
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 TAGS: Final = ["imports"]
 JSON: Final = "application/json"
 LOCATION: Final = OpenApiParameter(
@@ -275,7 +277,7 @@ class _ActionView(APIView):
         return Response(import_document(self.act(import_id), now=utc_now()))
 
 
-def _action(name: str, summary: str, description: str) -> Any:
+def _action(name: str, summary: str, description: str) -> Callable[[Method], Method]:
     return extend_schema(
         operation_id=f"imports_{name}",
         tags=TAGS,

@@ -1,8 +1,8 @@
 """What became of an import's records: rejects as pages and as files, the certificate, what was not processed."""
 
 import itertools
-from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ClassVar, Final, TypeVar
 
 from django.db.models import BinaryField, QuerySet
 from django.db.models.functions import Substr
@@ -46,6 +46,7 @@ from ingestion.unprocessed import unprocessed_parts
 from ingestion.uploads.reading import UploadReader
 
 TAGS: Final = ["imports"]
+Method = TypeVar("Method", bound=Callable[..., Any])
 REJECT_COLUMNS: Final = (
     "source",
     "record",
@@ -91,7 +92,7 @@ class RejectsView(generics.GenericAPIView[Reject]):
         """Rejected records, error by error."""
         self._owner = import_seen(signed_in(request), import_id, whole=False)
         self._code = checked_query(request, RejectFilterSerializer).get("code")
-        page = self.paginate_queryset(self._rows())  # type: ignore[arg-type]
+        page = self.paginate_queryset(self._rows())
         sources = list(Source.objects.filter(owner=self._owner))
         names = {source.number: source.name for source in sources}
         encodings = {source.number: source.dialect.get("encoding", "utf-8") for source in sources}
@@ -103,7 +104,7 @@ class RejectsView(generics.GenericAPIView[Reject]):
         """No index serves the code: it would cost every import more than it saves those who filter."""
         return Reject.objects.filter(owner=self._owner) if self._code else None
 
-    def _rows(self) -> QuerySet[Reject, dict[str, Any]]:
+    def _rows(self) -> Any:
         found = Reject.objects.filter(owner=self._owner)
         if self._code:
             found = found.filter(code=self._code)
@@ -111,7 +112,9 @@ class RejectsView(generics.GenericAPIView[Reject]):
         return found.annotate(raw_start=start).values(*REJECT_COLUMNS, "raw_start")
 
 
-def _csv_schema(name: str, summary: str, description: str, *statuses: int, choice: bool = False) -> Any:
+def _csv_schema(
+    name: str, summary: str, description: str, *statuses: int, choice: bool = False
+) -> Callable[[Method], Method]:
     return extend_schema(
         operation_id=f"imports_{name}",
         tags=TAGS,
@@ -129,7 +132,7 @@ class _FileView(APIView):
     """A file that is made while it is sent."""
 
     permissions: ClassVar = {"GET": SIGNED_IN}
-    renderer_classes: ClassVar = [FileRenderer]
+    renderer_classes = [FileRenderer]
 
     def answer(self, request: Request, parts: Iterable[bytes], *, name: str, kind: str = "text/csv") -> Any:
         """

@@ -75,7 +75,7 @@ class ProfilesView(APIView):
     """All profiles."""
 
     permissions: ClassVar = {"GET": "ingestion.view_storedprofile", "POST": "ingestion.add_storedprofile"}
-    parser_classes: ClassVar = [StrictJSONParser, TOMLParser]
+    parser_classes = [StrictJSONParser, TOMLParser]
 
     @extend_schema(
         operation_id="profiles_list",
@@ -116,7 +116,7 @@ class ProfileView(APIView):
         "PUT": "ingestion.change_storedprofile",
         "DELETE": "ingestion.delete_storedprofile",
     }
-    parser_classes: ClassVar = [StrictJSONParser, TOMLParser]
+    parser_classes = [StrictJSONParser, TOMLParser]
 
     @extend_schema(
         operation_id="profiles_retrieve",

@@ -107,7 +107,7 @@ class ImportRequestSerializer(StrictSerializer):
     on_conflict = serializers.ChoiceField(choices=ON_CONFLICT, required=False)
     max_errors = WholeNumberField(min_value=0, max_value=LARGEST_ID, required=False, allow_null=True)
     max_error_ratio = RatioField(required=False, allow_null=True)
-    parent = WholeNumberField(
+    parent = WholeNumberField(  # type: ignore[assignment]
         min_value=1,
         max_value=LARGEST_ID,
         required=False,
@@ -135,7 +135,7 @@ class WholeQuerySerializer(StrictSerializer):
     on_conflict = serializers.ChoiceField(choices=ON_CONFLICT, required=False)
     max_errors = serializers.IntegerField(min_value=0, max_value=LARGEST_ID, required=False)
     max_error_ratio = serializers.FloatField(min_value=0, max_value=1, required=False)
-    parent = serializers.IntegerField(
+    parent = serializers.IntegerField(  # type: ignore[assignment]
         min_value=1, max_value=LARGEST_ID, required=False, help_text="the import whose mended rejects these are"
     )
     force = serializers.BooleanField(required=False, default=False, help_text="import the same bytes again")
@@ -152,7 +152,9 @@ class ImportFilterSerializer(serializers.Serializer[Any]):
     state = serializers.MultipleChoiceField(choices=states.ALL, required=False, help_text="repeat it for several")
     profile = ProfileNameField(required=False)
     created_by = KeyField(required=False, help_text="id of a user")
-    parent = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST_ID)
+    parent = serializers.IntegerField(  # type: ignore[assignment]
+        required=False, min_value=1, max_value=LARGEST_ID
+    )
 
 
 class RejectFilterSerializer(serializers.Serializer[Any]):
@@ -164,7 +166,9 @@ class RejectFilterSerializer(serializers.Serializer[Any]):
 class SourceChoiceSerializer(serializers.Serializer[Any]):
     """Of which source; only imports of the command have several."""
 
-    source = serializers.IntegerField(required=False, min_value=0, max_value=1 << 31, help_text="number of the source")
+    source = serializers.IntegerField(  # type: ignore[assignment]
+        required=False, min_value=0, max_value=1 << 31, help_text="number of the source"
+    )
 
 
 class PreviewQuerySerializer(StrictSerializer):
@@ -243,7 +247,7 @@ class ImportSummarySerializer(serializers.Serializer[Any]):
     ended_at = serializers.DateTimeField(allow_null=True)
     dry_run = serializers.BooleanField()
     while_uploading = serializers.BooleanField()
-    parent = serializers.IntegerField(allow_null=True)
+    parent = serializers.IntegerField(allow_null=True)  # type: ignore[assignment]
     duplicate_of = serializers.IntegerField(allow_null=True)
     progress = ProgressSerializer()
     outcomes = OutcomesSerializer()

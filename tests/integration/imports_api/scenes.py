@@ -95,7 +95,7 @@ def prepare(owner: Import) -> Import:
     """What the workers' first step does: sources, dialect, settlement."""
     assert owner.upload is not None
     profile = Profile.from_dict(owner.options)
-    opened = [detect_source(source_of_upload(Upload.objects.get(pk=owner.upload_id)), profile=profile)]
+    opened = [detect_source(source_of_upload(Upload.objects.get(imports=owner)), profile=profile)]
     (settlement,) = settle_all(opened, profile=profile)
     told = vars(prepared(opened[0], settlement))
     kept = {name: value for name, value in told.items() if name not in ("fingerprint", "identity")}

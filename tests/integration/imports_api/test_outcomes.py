@@ -62,8 +62,9 @@ def test_rejects_come_in_pages_and_by_code(people: People) -> None:
     data = scenes.csv(*(f"o{number},u1,lamp,x,{'w' if number % 3 else 1}" for number in range(50)))
     import_id = loaded(people["alice"], data, max_error_ratio=1)
     everything = get(people, import_id, "rejects?limit=1000").json()["results"]
-    url, pages = f"/imports/{import_id}/rejects?limit=7", []
-    while url is not None:
+    pages: list[dict[str, Any]] = []
+    url: str | None = f"/imports/{import_id}/rejects?limit=7"
+    while url:
         page = people["alice"].get(url).json()
         pages += page["results"]
         url = page["next"]
@@ -178,7 +179,7 @@ def test_clients_may_ask_for_csv_and_still_get_problems(people: People) -> None:
     assert get(people, import_id, "failed.csv", Accept="text/csv").status_code == 200
     missing = get(people, 999, "failed.csv", Accept="text/csv")
     assert (missing.status_code, missing.headers["Content-Type"]) == (404, "application/problem+json")
-    head = people["alice"].head(f"/imports/{import_id}/failed.csv")
+    head: Any = people["alice"].head(f"/imports/{import_id}/failed.csv")
     assert (head.status_code, b"".join(head.streaming_content)) == (200, b"")
 
 
@@ -305,7 +306,9 @@ def test_of_the_chunk_that_tripped_a_limit_what_was_not_rejected_is_left_over(pe
 
 @pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
-def test_what_was_not_planned_is_left_over_too(people: People, pack: Callable[[bytes], bytes]) -> None:
+def test_what_was_not_planned_is_left_over_too(
+    people: People, pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     owner = scenes.prepare(Import.objects.get(pk=asked(people["alice"], uploaded(pack(MANY)))["id"]))
     # The planner is killed after some chunks.
     flushed: list[None] = []
@@ -314,12 +317,9 @@ def test_what_was_not_planned_is_left_over_too(people: People, pack: Callable[[b
         flushed.append(None)
         return len(flushed) < 3
 
-    plan_module.FLUSH_SECONDS, before = 0, plan_module.FLUSH_SECONDS
-    try:
-        with pytest.raises(plan_module.PlanStoppedError):
-            Planner(owner=owner, now=utc_now, running=running).run()
-    finally:
-        plan_module.FLUSH_SECONDS = before
+    monkeypatch.setattr(plan_module, "FLUSH_SECONDS", 0)
+    with pytest.raises(plan_module.PlanStoppedError):
+        Planner(owner=owner, now=utc_now, running=running).run()
     assert 0 < owner.chunks.count() < 10
     import_fail(import_id=owner.pk, now=utc_now(), reason="The planner was killed too often.")
     assert body_of(get(people, owner.pk, "unprocessed.csv")) == MANY

@@ -68,7 +68,7 @@ def test_toml_as_in_the_files_of_the_command(people: People) -> None:
     "text", ["name = webshop", "[mapping", "\udcff", 'name = "a"\nname = "b"', 'name = "a"\n[mapping]\nsku = "\\u0000"']
 )
 def test_toml_that_is_none(people: People, text: str) -> None:
-    data = text.encode(errors="surrogateescape")
+    data: Any = text.encode(errors="surrogateescape")
     refused = people["dora"].generic("POST", "/profiles", data, content_type="application/toml")
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_profile")
     assert refused.json()["errors"][0]["code"] == "invalid_toml"

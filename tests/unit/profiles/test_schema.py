@@ -77,6 +77,7 @@ def test_so_it_is_with_fields(section: str) -> None:
 
 
 def test_names_that_do_not_exist_are_refused_by_both() -> None:
-    for data in ({"rule": {}}, {"rules": {"guest": "allow"}}, {"mapping": {"x": "y"}}):
+    wrong: list[dict[str, Any]] = [{"rule": {}}, {"rules": {"guest": "allow"}}, {"mapping": {"x": "y"}}]
+    for data in wrong:
         assert not allows(INLINE, data)
         assert not accepted(data)
