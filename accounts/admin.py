@@ -345,7 +345,7 @@ def password_change(request: HttpRequest, extra_context: dict[str, Any] | None =
         template_name="registration/password_change_form.html",
         extra_context={**admin.site.each_context(request), **(extra_context or {})},
     )
-    request.current_app = admin.site.name  # type: ignore[attr-defined]
+    request.current_app = admin.site.name
     return view(request)
 
 

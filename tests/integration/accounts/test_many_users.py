@@ -44,9 +44,10 @@ def most_read(statement: str) -> float:
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}")
         (found,) = cursor.fetchone()
     plan = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
-    return max(
+    read = [
         (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"] for node in nodes(plan)
-    )
+    ]
+    return float(max(read))
 
 
 def statements(queries: CaptureQueriesContext) -> list[str]:

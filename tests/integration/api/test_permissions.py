@@ -50,7 +50,7 @@ def client_of(role: str | None) -> APIClient:
 
 
 def ask(client: APIClient, method: str, path: str) -> Any:
-    body = {} if method in ("GET", "HEAD") else {"data": "{}", "content_type": "application/json"}
+    body: dict[str, Any] = {} if method in ("GET", "HEAD") else {"data": "{}", "content_type": "application/json"}
     return client.generic(method, address(path), **body)
 
 
