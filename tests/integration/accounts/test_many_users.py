@@ -44,10 +44,10 @@ def most_read(statement: str) -> float:
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}")
         (found,) = cursor.fetchone()
     plan = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
-    read = [
-        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"] for node in nodes(plan)
-    ]
-    return float(max(read))
+    seen = nodes(plan)
+    return float(
+        max((each["Actual Rows"] + each.get("Rows Removed by Filter", 0)) * each["Actual Loops"] for each in seen)
+    )
 
 
 def statements(queries: CaptureQueriesContext) -> list[str]:
