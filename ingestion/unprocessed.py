@@ -41,7 +41,8 @@ def unprocessed_parts(*, owner: Import, sources: list[SourceRow]) -> Iterator[by
 def _ranges(owner: Import, source: SourceRow) -> Iterator[tuple[int, int | None]]:
     """In file order; the last one may have no end: it goes on to the end of the source."""
     planned_to: int = source.dialect["body_offset"]
-    for chunk in list(Chunk.objects.filter(owner=owner, source=source.number).order_by("number")):
+    chunks = Chunk.objects.filter(owner=owner, source=source.number).order_by("number")
+    for chunk in list(chunks.only("number", "offset", "length", "state")):
         planned_to = chunk.offset + chunk.length
         yield from _unprocessed(owner, chunk)
     # The planner writes it when it has seen the last byte.
