@@ -20,7 +20,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from accounts.models import User
 from config.kernel.errors import ApplicationError
 from ingestion.api.access import import_controlled
-from ingestion.errors import ImportNotFoundError
+from ingestion.errors import ImportNotFoundError, ProfileInvalidError, UnknownProfileError
 from ingestion.intake import Wishes
 from ingestion.models import Upload
 from ingestion.profile_store import profile_named
@@ -117,7 +117,7 @@ def description(headers: Mapping[str, str], user: User) -> tuple[Description, Pr
     if len(filename) > MAX_FILENAME:
         raise refusal("Upload-Metadata.filename", f"It has at most {MAX_FILENAME} characters.")
     wishes = _wishes(given, user)
-    profile = wishes.applied_to(profile_named(given.get("profile", "")))
+    profile = _profile(given, wishes)
     return (
         Description(
             filename=filename,
@@ -138,6 +138,16 @@ def refusal(field: str, message: str) -> ValidationError:
 def _wishes(given: Mapping[str, str], user: User) -> Wishes:
     flags: dict[str, Any] = {name: _flag(given, name) for name in FLAG_NAMES if name in given}
     return Wishes(on_conflict=given.get("on_conflict"), parent_id=_parent(given, user), **flags)
+
+
+def _profile(given: Mapping[str, str], wishes: Wishes) -> Profile:
+    try:
+        return wishes.applied_to(profile_named(given.get("profile", "")))
+    except UnknownProfileError as error:
+        raise refusal("Upload-Metadata.profile", str(error)) from None
+    except ProfileInvalidError as error:
+        told = "; ".join(f"{each['field']} {each['message']}, {each['hint']}" for each in error.data["errors"])
+        raise refusal("Upload-Metadata", told) from None
 
 
 def _flag(given: Mapping[str, str], name: str) -> bool:

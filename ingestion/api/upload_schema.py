@@ -124,7 +124,7 @@ CREATE: Final[dict[str, Any]] = {
     "request": BYTES,
     "responses": {
         201: OpenApiResponse(UploadSerializer, description="Created.", examples=[EXAMPLE]),
-        **problem_responses(400, 404, 409, 410, 412, 413, 415, 422, 460, 507),
+        **problem_responses(400, 404, 409, 410, 412, 413, 415, 460, 507),
     },
 }
 SHOW: Final[dict[str, Any]] = {

@@ -146,9 +146,13 @@ class TestCreation:
         answer = client.creation(3, Upload_Metadata=metadata)
         assert (answer.status, fields(answer)) == (400, [field])
 
-    @pytest.mark.parametrize("metadata", ["profile=nonsense", "on_conflict=perhaps"])
-    def test_wishes_that_cannot_come_true_are_refused_at_once(self, client: Client, metadata: str) -> None:
-        assert client.creation(3, metadata=metadata).status == 400
+    @pytest.mark.parametrize(
+        ("metadata", "field"),
+        [("profile=nonsense", "Upload-Metadata.profile"), ("on_conflict=perhaps", "Upload-Metadata")],
+    )
+    def test_wishes_that_cannot_come_true_are_refused_at_once(self, client: Client, metadata: str, field: str) -> None:
+        answer = client.creation(3, metadata=metadata)
+        assert (answer.status, fields(answer)) == (400, [field])
 
     def test_deferred_length(self, client: Client) -> None:
         """ "If the length is not known, the Client MUST set Upload-Defer-Length to 1"; HEAD repeats it until it is."""
