@@ -59,6 +59,11 @@ class Identity:
     user: tuple[Any, ...]
     scope: Scope
 
+    @property
+    def user_id(self) -> str:
+        """Whose token it is."""
+        return str(self.user[0])
+
     def is_valid(self) -> bool:
         """Whether the token has not expired."""
         return self.expires_at is None or time.time() < self.expires_at

@@ -16,10 +16,11 @@ handler500 = "config.refusals.server_error"
 admin.site.site_header = admin.site.site_title = "Sluice"
 
 urlpatterns = [
+    # Patterns are tried in this order, and orders are asked for most.
+    path("", include("orders.urls")),
     path("schema", SchemaView.as_view(), name="schema"),
     path("docs", DocsView.as_view(), name="docs"),
     path("admin/", admin.site.urls),
     path("", include("accounts.urls")),
-    path("", include("orders.urls")),
     path("", include("ingestion.urls")),
 ]

@@ -1,10 +1,12 @@
 """Whose orders somebody may see and change."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from django.contrib.auth.models import AnonymousUser
 
+from accounts.identities import Identity
 from accounts.models import User
 from accounts.selectors import visible_countries
 
@@ -53,3 +55,9 @@ def access_of(user: User | AnonymousUser, *, writing: str | None = None) -> Acce
         return NOWHERE
     writes = visible_countries(user, permission=writing) if writing else frozenset()
     return Access(user_id=user.pk, reads=visible_countries(user, permission=VIEW), writes=writes)
+
+
+@lru_cache(maxsize=4096)
+def access_of_identity(identity: Identity) -> Access:
+    """What the owner of a token may see. Remembered, because an identity says all that it depends on."""
+    return access_of(identity.as_user())

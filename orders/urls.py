@@ -5,8 +5,8 @@ from django.urls import URLPattern, URLResolver, path
 from orders import views
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("orders", views.OrderList.as_view(), name="orders"),
     path("orders/<key:id>", views.order, name="order"),
+    path("orders", views.OrderList.as_view(), name="orders"),
     path("orders/<key:id>/lines", views.OrderLines.as_view(), name="order-lines"),
     path("orders/<key:id>/status", views.OrderStatus.as_view(), name="order-status"),
     path("orders/<key:id>/cancel", views.OrderCancel.as_view(), name="order-cancel"),
