@@ -233,7 +233,7 @@ class TestHead:
         assert "no-store" in answer.headers["cache-control"]
         assert answer.body == b""
 
-    @pytest.mark.parametrize("path", ["/uploads/nothing", f"/uploads/{uuid.uuid4()}", "/uploads/a%2Fb"])
+    @pytest.mark.parametrize("path", ["/uploads/nothing", f"/uploads/{uuid.UUID(int=1)}", "/uploads/a%2Fb"])
     def test_unknown(self, client: Client, path: str) -> None:
         """ "SHOULD return 404 ... MUST NOT include the Upload-Offset header." """
         answer = client.head(path)
