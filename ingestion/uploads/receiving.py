@@ -36,8 +36,8 @@ from ingestion.uploads.services import (
 
 log = structlog.get_logger(__name__)
 
-BEAT_SECONDS: Final = 1.0
-EARLY_SECONDS, EARLY_BYTES = 2.0, 4 << 20
+BEAT_SECONDS: Final = 0.5
+EARLY_SECONDS, EARLY_BYTES = 1.0, 4 << 20
 """A segment that was begun so long ago is sealed before it is full: readers follow, and a crash costs little."""
 LATE_SECONDS: Final = 15.0
 """The same for one of any size."""
