@@ -79,7 +79,11 @@ def test_an_import_is_shown_as_it_will_be_done(people: People) -> None:
 
 @pytest.mark.parametrize(
     ("data", "reason"),
-    [(b"", "empty_source"), (gzip.compress(GOOD, mtime=0)[:40], "corrupt_archive"), (b"BZh91AY&SY", "unsupported_archive")],
+    [
+        (b"", "empty_source"),
+        (gzip.compress(GOOD, mtime=0)[:40], "corrupt_archive"),
+        (b"BZh91AY&SY", "unsupported_archive"),
+    ],
     ids=["empty", "cut off", "bzip2"],
 )
 def test_what_cannot_be_read_is_explained(people: People, data: bytes, reason: str) -> None:

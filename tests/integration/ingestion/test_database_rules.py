@@ -30,7 +30,9 @@ INDEXES = {
     "accounts_user": {
         "accounts_user_pkey": "UNIQUE USING btree (id)",
         "accounts_user_email_key": "UNIQUE USING btree (email)",
-        "accounts_user_name_id": """USING btree (lower((name)::text) COLLATE "C", id) WHERE (NOT ((name)::text = ''::text))""",
+        "accounts_user_name_id": (
+            """USING btree (lower((name)::text) COLLATE "C", id) WHERE (NOT ((name)::text = ''::text))"""
+        ),
         "accounts_user_country_id": "USING btree (country, id) WHERE (NOT ((country)::text = ''::text))",
     },
     "orders_item": {"orders_item_pkey": "UNIQUE USING btree (sku)"},
