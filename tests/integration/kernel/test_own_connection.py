@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, strategies as st
 from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
-from config.kernel import caching
 from config.kernel.caching import OwnConnection, Reply, client
 
 
@@ -101,6 +100,6 @@ def test_each_process_has_its_own(monkeypatch: pytest.MonkeyPatch, keys: list[st
     own = OwnConnection()
     own.mget(keys)
     first = own._connection
-    monkeypatch.setattr(caching.os, "getpid", lambda: 1)  # as after a fork
+    monkeypatch.setattr(os, "getpid", lambda: 1)  # as after a fork
     own.mget(keys)
     assert own._connection is not first

@@ -141,11 +141,10 @@ def test_previous_leads_back(
     assert flat == [row for page in forward for row in page]
 
 
+@pytest.mark.parametrize("way", ["walking"], indirect=True)
 def test_a_page_ends_when_its_time_is_up_and_the_next_goes_on(
     people: People, orders: list[Order], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if way == "narrow":
-        pytest.skip("has no walk")
     monkeypatch.setattr(keyset, "WALK_SECONDS", -1.0)
     wanted = [order.id for order in orders if order.status == "paid" and order.country == "FR"]
     found = list(pages(people["alice"], "/orders", status="paid", country="FR", limit=5))
