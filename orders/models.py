@@ -68,7 +68,7 @@ class Order(models.Model):
             models.Index(fields=["user"], name="orders_order_user"),
             # Rows of one import lie together, so a block-range index finds them at next to no cost.
             BrinIndex(fields=["import_id"], name="orders_order_import", pages_per_range=32),
-            # Rows come in the order of these, more or less. A B-tree would cost a load ten times as much (ADR 15).
+            # Rows come in the order of these, more or less. A B-tree would cost a load ten times as much (ADR 17).
             BrinIndex(fields=["created_at"], name="orders_order_created", pages_per_range=32),
             BrinIndex(fields=["ordered_at"], name="orders_order_ordered", pages_per_range=32),
         ]
