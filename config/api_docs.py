@@ -27,6 +27,15 @@ CONTENT_SECURITY_POLICY: Final = (
 )
 
 
+def require_bytes(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Say that adding bytes to an upload takes bytes; a view cannot say so of a body that is not JSON."""
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            if operation.get("operationId") == "uploads_append":
+                operation["requestBody"]["required"] = True
+    return result
+
+
 class TokenScheme(OpenApiAuthenticationExtension):
     """Our bearer tokens."""
 

@@ -55,6 +55,10 @@ SETTINGS: Final[dict[str, Any]] = {
         "UploadState": "ingestion.models.Upload.State",
         "OrderStatus": "orders.states.ALL",
     },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "config.api_docs.require_bytes",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

@@ -120,14 +120,10 @@ class LineAmendment(LineInput):
     """A line to be changed or added; of a line that exists, what is not given stays."""
 
     one_of: ClassVar[Sequence[str]] = ()
+    not_both: ClassVar[Sequence[str]] = ("sku", "item")
 
     quantity = WholeNumberField(required=False, min_value=1, max_value=MAX_INT32)
     unit_price = PriceField(required=False, allow_null=True, help_text="null: not known")
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if "sku" in attrs and "item" in attrs:
-            raise serializers.ValidationError({"item": ["Give one of sku, item, and only one."]}, code="exclusive")
-        return attrs
 
 
 class OrderAmendment(HeaderInput):

@@ -18,6 +18,7 @@ from rest_framework.views import APIView
 from config.kernel.api.conditional import etag_of, not_modified
 from config.kernel.api.permissions import SIGNED_IN
 from config.kernel.api.schema import problem_responses
+from config.kernel.errors import ApplicationError
 from ingestion import states
 from ingestion.api.access import VIEW, import_seen, signed_in
 from ingestion.api.documents import RAW_SHOWN_BYTES, reject_document
@@ -38,11 +39,13 @@ from ingestion.errors import (
     SeveralHeadersError,
     SourceNotFoundError,
 )
+from ingestion.intake import GONE
 from ingestion.models import Chunk, Disagreement, Import, Reject, Source
 from ingestion.opening import source_of_upload
 from ingestion.reader import SourceUnavailable
 from ingestion.rejectfiles import alike_groups, error_parts, failed_parts
 from ingestion.unprocessed import unprocessed_parts
+from ingestion.uploads.errors import UploadGoneError
 from ingestion.uploads.reading import UploadReader
 
 TAGS: Final = ["imports"]
@@ -211,8 +214,15 @@ def _whole_upload(owner: Import) -> Iterator[bytes]:
         raise BytesGoneError(name=f"import {owner.pk}")
     reader = UploadReader(owner.upload.pk)
     if reader.stored_bytes() < owner.upload.offset_bytes:
-        raise BytesGoneError(name=f"upload {owner.upload.pk}")
+        raise _gone(owner)
     return source_of_upload(owner.upload).blocks_from(0) if owner.upload.offset_bytes else iter(())
+
+
+def _gone(owner: Import) -> ApplicationError:
+    upload = owner.upload
+    if upload is not None and upload.state in GONE:
+        return UploadGoneError(upload_id=str(upload.pk), state=upload.state)
+    return BytesGoneError(name=f"import {owner.pk}")
 
 
 def _begun(parts: Iterator[bytes], owner: Import) -> Iterator[bytes]:
@@ -220,7 +230,7 @@ def _begun(parts: Iterator[bytes], owner: Import) -> Iterator[bytes]:
     try:
         first = next(parts, b"")
     except SourceUnavailable as error:
-        raise BytesGoneError(name=f"import {owner.pk}") from error
+        raise _gone(owner) from error
     return itertools.chain([first], parts)
 
 

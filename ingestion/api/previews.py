@@ -22,6 +22,7 @@ from ingestion.preview import Preview, preview_opened
 from ingestion.profile_store import profile_named, profile_with
 from ingestion.profiles import Profile
 from ingestion.reader import ByteSource, ReaderError, SourceUnavailable
+from ingestion.uploads.errors import UploadGoneError
 
 ERRORS_SHOWN: Final = 100
 AT_ONCE: Final = threading.BoundedSemaphore(2)
@@ -81,7 +82,7 @@ def _preview_of(owner: Import, *, records: int) -> dict[str, Any]:
 
 def _seen(upload: Upload, *, profile: Profile, records: int) -> dict[str, Any]:
     if upload.state in GONE:
-        raise BytesGoneError(name=f"upload {upload.pk}")
+        raise UploadGoneError(upload_id=str(upload.pk), state=upload.state)
     receiving = upload.state == Upload.State.RECEIVING
     try:
         source = source_of_upload(upload)

@@ -88,6 +88,7 @@ def _answer(name: str, description: str, *statuses: int) -> OpenApiParameter:
     return OpenApiParameter(name, str, OpenApiParameter.HEADER, description=description, response=list(statuses))
 
 
+COUNT: Final = {"type": "integer", "format": "int64", "minimum": 0}
 TUS_RESUMABLE: Final = _header("Tus-Resumable", "1.0.0", required=True, enum=["1.0.0"])
 CHECKSUM: Final = _header("Upload-Checksum", "of this body: sha1, md5, sha256 or crc32, a space, and base64")
 CONCAT: Final = _header("Upload-Concat", "`partial`, or `final;` and the URLs of the parts")
@@ -112,7 +113,7 @@ CREATE: Final[dict[str, Any]] = {
     "description": CONCEPT,
     "parameters": [
         TUS_RESUMABLE,
-        _header("Upload-Length", "bytes of the whole upload", OpenApiTypes.INT64),
+        _header("Upload-Length", "bytes of the whole upload", COUNT),
         _header("Upload-Defer-Length", "1: the length is not known yet", enum=["1"]),
         _header("Upload-Metadata", "`filename b3JkZXJzLmNzdg==,profile c2x1aWNl`"),
         CONCAT,
@@ -151,8 +152,8 @@ PATCH: Final[dict[str, Any]] = {
     "parameters": [
         UPLOAD_ID,
         TUS_RESUMABLE,
-        _header("Upload-Offset", "the byte at which these go on", OpenApiTypes.INT64, required=True),
-        _header("Upload-Length", "where it was deferred", OpenApiTypes.INT64),
+        _header("Upload-Offset", "the byte at which these go on", COUNT, required=True),
+        _header("Upload-Length", "where it was deferred", COUNT),
         CHECKSUM,
         _answer("Upload-Offset", "bytes stored", 204),
         _answer("Upload-Expires", "when an unfinished upload is removed", 204),

@@ -30,12 +30,13 @@ class StrictSerializer(serializers.Serializer[Any]):
     """
     Refuses names that it has no field for.
 
-    A subclass may say in `immutable` why a name that readers see cannot be sent: {"user_id": "It never changes."}; and
-    in `one_of` that exactly one of these fields must be there.
+    A subclass may say in `immutable` why a name that readers see cannot be sent: {"user_id": "It never changes."}; in
+    `one_of` that exactly one of these fields must be there, in `not_both` that at most one of these two may.
     """
 
     immutable: ClassVar[Mapping[str, str]] = {}
     one_of: ClassVar[Sequence[str]] = ()
+    not_both: ClassVar[Sequence[str]] = ()
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict):
@@ -44,6 +45,9 @@ class StrictSerializer(serializers.Serializer[Any]):
             if self.one_of and len(given) != 1:
                 message = f"Give one of {', '.join(self.one_of)}, and only one."
                 raise serializers.ValidationError({(given or self.one_of[:1])[-1]: [message]}, code="exclusive")
+            if self.not_both and data.keys() >= {*self.not_both}:
+                message = f"Give one of {', '.join(self.not_both)}, and only one."
+                raise serializers.ValidationError({self.not_both[-1]: [message]}, code="exclusive")
         return super().to_internal_value(data)
 
     def _refuse_unknown(self, data: dict[str, Any]) -> None:
@@ -71,7 +75,18 @@ class StrictSerializerExtension(OpenApiSerializerExtension):  # type: ignore[no-
             schema["additionalProperties"] = False
             if self.target.one_of:
                 schema["oneOf"] = [{"required": [name]} for name in self.target.one_of]
+            if self.target.not_both:
+                schema["not"] = {"required": list(self.target.not_both)}
+            for name, field in self.target.fields.items():
+                if isinstance(field, serializers.ListSerializer):
+                    schema["properties"][name] |= _bounds(field)
         return schema
+
+
+def _bounds(field: serializers.ListSerializer[Any]) -> dict[str, int]:
+    """Of a list of objects; drf-spectacular tells those of other lists only."""
+    bounds = {"minItems": field.min_length, "maxItems": field.max_length}
+    return {name: bound for name, bound in bounds.items() if bound is not None}
 
 
 class TextField(serializers.CharField):

@@ -347,7 +347,7 @@ def test_without_the_bytes_it_says_so(people: People, began: bool) -> None:
     people["alice"].post(f"/imports/{import_id}/cancel")
     upload_terminate(upload_id=upload.pk)
     refused = get(people, import_id, "unprocessed.csv")
-    assert (refused.status_code, refused.json()["code"]) == (410, "bytes_gone")
+    assert (refused.status_code, refused.json()["code"]) == (404, "upload_gone")
 
 
 @pytest.mark.parametrize("state", [states.QUEUED, states.PAUSED, states.COMPLETED])

@@ -100,7 +100,7 @@ def test_bytes_that_are_gone(people: People) -> None:
     upload_terminate(upload_id=upload.pk)
     for url in (f"/uploads/{upload.pk}/preview", f"/imports/{import_id}/preview"):
         refused = people["alice"].get(url)
-        assert (refused.status_code, refused.json()["code"]) == (410, "bytes_gone")
+        assert (refused.status_code, refused.json()["code"]) == (404, "upload_gone")
 
 
 def test_who_may_look(people: People) -> None:
