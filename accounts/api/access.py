@@ -29,7 +29,7 @@ from accounts.authentication import signed_in
 from accounts.documents import describe_user, described_users
 from accounts.errors import InvalidCredentialsError, UserNotFoundError
 from accounts.identities import Identity
-from accounts.logins import LoginThrottle
+from accounts.logins import LoginParser, LoginThrottle
 from accounts.models import User
 from accounts.powers import require_power_over, require_reach
 from accounts.selectors import visible_countries
@@ -140,7 +140,7 @@ class TokenView(APIView):
             "X-CSRFToken. Attempts are limited by address and by e-mail."
         ),
         request=SignInSerializer,
-        responses={200: WhoAmISerializer, **problem_responses(400, 415)},
+        responses={200: WhoAmISerializer, **problem_responses(400, 413, 415)},
         examples=[
             OpenApiExample(
                 "sign in", value={"email": "john@gmail.com", "password": "correct horse"}, request_only=True
@@ -161,6 +161,7 @@ class SessionView(APIView):
     """`/session`."""
 
     permissions: ClassVar = {"GET": SIGNED_IN, "POST": PUBLIC, "DELETE": SIGNED_IN}
+    parser_classes = [LoginParser]
     throttle_classes = [LoginThrottle]
 
     def get(self, request: Request) -> Response:

@@ -88,11 +88,11 @@ def _exact_number(text: str) -> ExactNumber:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ParseError(f"The name {twice!a} is given twice in one object.")
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise ParseError(f"The name {name!a} is given twice in one object.")
+        members[name] = value
     return members
 
 

@@ -1,5 +1,6 @@
 """/tokens, /session, /users/{id}/password: getting in, and being kept out."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -250,6 +251,19 @@ def test_guessing_passwords_is_slowed_by_address(eve: User, rates: Callable[...,
     assert APIClient().post("/session", {"email": "eve@example.com", "password": PASSWORD}).status_code == 429
     other = APIClient().post("/session", {"email": "eve@example.com", "password": PASSWORD}, REMOTE_ADDR="10.0.0.9")
     assert other.status_code == 200
+
+
+def test_attempts_count_whatever_the_body_says(eve: User, rates: Callable[..., None]) -> None:
+    rates(logins_address="2/3600")
+    for raw in (b'{"a": 1, "a": 2}', b'{"email": "' + b"e" * (16 << 10) + b'"}'):
+        assert APIClient().post("/session", raw, content_type="application/json").status_code in (400, 413)
+    assert APIClient().post("/session", b"{", content_type="application/json").status_code == 429
+
+
+def test_no_long_bodies_from_anybody() -> None:
+    raw = json.dumps({"email": "eve@example.com", "password": "x" * (16 << 10)})
+    refused = APIClient().post("/session", raw, content_type="application/json")
+    assert (refused.status_code, refused.data["code"]) == (413, "too_large")
 
 
 def test_changes_are_slowed_and_reading_is_not(

@@ -1,6 +1,7 @@
 """JSON bodies: what is read is what was sent, and what cannot be kept is refused."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -71,3 +72,11 @@ def test_pairs_of_surrogates_and_byte_order_marks_are_read() -> None:
     assert parse_json(rb'["\ud83d\ude00"]') == ["😀"]
     assert parse_json(b"\xef\xbb\xbf[1]") == [1]
     assert parse_json(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
+
+
+def test_finding_a_name_given_twice_takes_no_longer_than_reading() -> None:
+    names = [f'"{number}":1' for number in range(40_000)]
+    started = time.process_time()
+    with pytest.raises(ParseError, match="given twice"):
+        parse_json(f"{{{','.join([*names, names[-1]])}}}".encode())
+    assert time.process_time() - started < 3  # comparing each name with all takes half a minute
