@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -111,6 +112,26 @@ def test_polling_costs_little_and_notices_everything(people: People) -> None:
         etag = changed.headers["ETag"]
         assert etag not in seen
         seen.add(etag)
+
+
+def test_an_end_in_the_middle_of_an_answer_is_told_by_the_next(people: People) -> None:
+    """The mark and what it stands for are read by several statements, and others commit between any two of them."""
+    import_id = asked(people["alice"], uploaded(GOOD))["id"]
+    url = f"/imports/{import_id}"
+    statements: list[str] = []
+
+    def ends_behind_the_first(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:
+        result = execute(sql, parameters, many, context)
+        if "ingestion_import" in sql and not statements:
+            statements.append(sql)
+            Import.objects.filter(pk=import_id).update(state=states.FAILED, ended_at=utc_now())
+        return result
+
+    with connection.execute_wrapper(ends_behind_the_first):
+        first = people["alice"].get(url)
+    assert statements
+    polled = people["alice"].get(url, headers={"If-None-Match": first.headers["ETag"]})
+    assert (polled.status_code, polled.json()["state"]) == (200, "failed")
 
 
 # Children and what is open
