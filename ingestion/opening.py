@@ -115,7 +115,11 @@ class UploadSource:
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes at a decompressed offset. Raises SourceUnavailable when they are not there."""
-        return self._bytes.read(offset, length)
+        try:
+            return self._bytes.read(offset, length)
+        except SourceUnavailable:
+            self._row()  # says why, where the upload is gone
+            raise
 
     def head(self, length: int = 1 << 20) -> bytes:
         """The first decompressed bytes that are there now."""

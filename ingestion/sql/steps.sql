@@ -23,11 +23,14 @@ WITH waiting AS (
             AND (u.offset_bytes >= %(follow_from_bytes)s OR u.state = 'complete'))
         OR (i.state IN ('failed', 'cancelled') AND i.certificate IS NULL)
     )
+), lasting AS (
+    SELECT w.*, w.step IN ('plan', 'dry_run') AND (w.follows OR w.queue <> 'small') AS lasts FROM waiting w
 ), free AS (
     SELECT w.*, a.pid IS NOT NULL AS holder_lives
-    FROM waiting w
+    FROM lasting w
     LEFT JOIN pg_stat_activity a ON a.pid = w.step_backend_pid AND a.backend_start = w.step_backend_start
     WHERE w.step = ANY(%(steps)s) AND (NOT w.follows OR w.step <> 'plan' OR %(may_follow)s)
+      AND (NOT w.lasts OR %(may_last)s)
       AND (w.step_lease_until IS NULL OR w.step_lease_until < now()
            OR (w.step_backend_pid IS NOT NULL AND a.pid IS NULL))
 ), busy AS (
@@ -35,7 +38,7 @@ WITH waiting AS (
     WHERE step_lease_until > now() AND step_backend_pid IS NOT NULL AND state IN ('queued', 'running', 'uploading')
     GROUP BY 1
 )
-SELECT f.id, f.step_token, f.step, f.follows,
+SELECT f.id, f.step_token, f.step, f.follows, f.lasts,
        CASE WHEN f.holder_lives AND f.step_backend_pid <> pg_backend_pid() THEN f.step_backend_pid END AS old_backend
 FROM free f LEFT JOIN busy b ON b.created_by_id IS NOT DISTINCT FROM f.created_by_id
 ORDER BY array_position(ARRAY['certify', 'prepare', 'plan', 'dry_run'], f.step), coalesce(b.steps, 0),
@@ -116,9 +119,10 @@ ORDER BY array_position(%(queues)s, i.queue::text), p.workers, p.served_at NULLS
 LIMIT 1;
 
 -- name: uploads_lost
--- Imports that wait for the bytes of an upload that will never have them.
+-- Imports that wait for the bytes of an upload that will never have them, or for somebody to start or resume them
+-- although it has none any more. Of a running one the step or the worker that reads finds out by itself.
 SELECT i.id, u.state FROM ingestion_import i LEFT JOIN ingestion_upload u ON u.id = i.upload_id
-WHERE i.queue <> '' AND i.state = 'uploading' AND (u.id IS NULL OR u.state IN ('terminated', 'expired'));
+WHERE i.queue <> '' AND i.state IN ('open', 'uploading', 'paused') AND (u.id IS NULL OR u.state IN ('terminated', 'expired'));
 
 -- name: queues_stalled
 -- Queues of which some import has chunks to claim while nobody works on any of its chunks.

@@ -75,14 +75,14 @@ WHERE upload_id = %(part_id)s AND content = 'stored'
 ORDER BY number;
 
 -- name: expired_uploads
--- Uploads whose time is over and that no unfinished import reads.
+-- Uploads whose time is over and that no unfinished import reads; of one that was never completed no import can end.
 SELECT upload.id
 FROM ingestion_upload AS upload
 WHERE upload.state IN ('receiving', 'complete')
   AND upload.expires_at <= %(now)s
-  AND NOT EXISTS (
+  AND (upload.state = 'receiving' OR NOT EXISTS (
       SELECT FROM ingestion_import AS import
       WHERE import.upload_id = upload.id AND import.state <> ALL (%(ended)s)
-  )
+  ))
 ORDER BY upload.expires_at
 LIMIT %(limit)s;

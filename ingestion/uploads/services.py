@@ -331,12 +331,18 @@ def upload_terminate(*, upload_id: uuid.UUID) -> None:
 
 
 def upload_expire(*, upload_id: uuid.UUID, now: datetime) -> bool:
-    """Delete the bytes of an upload whose time is over, unless an unfinished import reads them; says whether it did."""
+    """
+    Delete the bytes of an upload whose time is over; says whether it did.
+
+    An unfinished import keeps the bytes of a complete upload, but not those of one that was abandoned: that import
+    would wait for ever. The planner that reads it fails it, or else the sweeper (`ingestion.sweeping`) does.
+    """
     with transaction.atomic():
         upload = Upload.objects.select_for_update().get(pk=upload_id)
         if upload.state in GONE or upload.expires_at > now:
             return False
-        if Import.objects.filter(upload=upload).exclude(state__in=states.ENDED).exists():
+        waiting = Import.objects.filter(upload=upload).exclude(state__in=states.ENDED)
+        if upload.state == Upload.State.COMPLETE and waiting.exists():
             return False
         blobs = _end(upload, Upload.State.EXPIRED)
     forget(blobs)

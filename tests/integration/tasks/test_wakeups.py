@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 
 import dramatiq
 import pytest
@@ -13,9 +14,14 @@ from django.db import transaction
 
 from config.broker import WakeUpBroker
 from ingestion import dispatch
+from ingestion.clock import utc_now
 from ingestion.models import Import
+from ingestion.services import import_pause
+from ingestion.steps import run_steps
+from ingestion.steps.claims import PREPARE
 from ingestion.sweeping import sweep
-from tests.integration.tasks.conftest import Desk, csv_text, work_off
+from ingestion.uploads.pruning import uploads_expire
+from tests.integration.tasks.conftest import Desk, csv_text, settled_profile, work_off
 from tests.redis_server import OwnRedis
 
 
@@ -98,3 +104,22 @@ def test_sweeper_ends_what_waits_for_bytes_that_never_come(desk: Desk) -> None:
     owner = Import.objects.get(pk=owner.pk)
     assert owner.state == "failed"
     assert "expired" in owner.reason
+
+
+@pytest.mark.parametrize("state", ["open", "uploading", "paused", "running"])
+def test_imports_of_an_abandoned_upload_end_with_the_reason(desk: Desk, state: str) -> None:
+    """Whatever they were doing when it was given up; nobody is left to tell them."""
+    data = csv_text(range(80_000))
+    upload = desk.upload(data, complete=False, length=2 * len(data))
+    owner = desk.start(upload, profile=settled_profile(), while_uploading=True, start=state != "open")
+    if state in {"running", "paused"}:
+        assert run_steps(steps=[PREPARE]) == 1
+    if state == "paused":
+        import_pause(import_id=owner.pk)
+    assert Import.objects.get(pk=owner.pk).state == state
+    assert uploads_expire(now=utc_now() + timedelta(hours=25)) == 1
+    sweep()
+    work_off()
+    owner.refresh_from_db()
+    assert (owner.state, "expired" in owner.reason) == ("failed", True)
+    assert owner.certificate is not None

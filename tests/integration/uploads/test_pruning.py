@@ -63,6 +63,16 @@ def test_never_while_an_import_reads_it(on_files: Path, alice: User, state: str)
     assert removed == (1 if state in states.ENDED else 0)
 
 
+@pytest.mark.parametrize("state", sorted(states.ALL))
+def test_an_abandoned_upload_expires_whatever_waits_for_it(on_files: Path, alice: User, state: str) -> None:
+    """An import of it would wait for ever, and so would the upload."""
+    upload = upload_of(alice, b"abc", length=6)
+    Import.objects.create(state=state, options_hash="", fingerprint="", created_at=NOW, upload=upload)
+    assert uploads_expire(now=NOW + timedelta(hours=23)) == 0
+    assert uploads_expire(now=NOW + timedelta(hours=25)) == 1
+    assert (state_of(upload), blobs()) == ("expired", [])
+
+
 def test_many(on_files: Path, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ingestion.uploads.pruning.BATCH", 2)
     for _ in range(5):
