@@ -13,7 +13,6 @@ from accounts import identities
 from accounts.identities import Identity
 from accounts.models import User
 from config.kernel.api.throttling import address_of, count
-from config.kernel.caching import read_many
 
 SCHEME: Final = "Bearer"
 MAX_TOKEN_LENGTH: Final = 256
@@ -58,35 +57,6 @@ def bearer_token(request: HttpRequest | Request) -> str | None:
 def token_digest(token: str) -> str:
     """What is stored of a token: knox's digest (SHA-512, hexadecimal)."""
     return str(hash_token(token[:MAX_TOKEN_LENGTH]))
-
-
-def identity_keys(request: HttpRequest | Request) -> list[str]:
-    """The cache entries that tell who sent a request; none when it has no bearer token."""
-    token = bearer_token(request)
-    return [] if token is None else identities.identity_keys(token_digest(token))
-
-
-def authenticate_with(
-    request: HttpRequest | Request, extra_keys: Sequence[str]
-) -> tuple[User | None, list[bytes | None]]:
-    """
-    Who sent a request, and entries of the cache that its answer needs, in one round trip.
-
-    For views that answer from the cache. The user's `has_perm` and `selectors.visible_countries` ask no database.
-
-        user, (entry,) = authenticate_with(request, [cache_key("order", order_id)])
-
-    Args:
-        extra_keys: made by `cache_key`.
-    Returns:
-        the user, or None when there is no valid bearer token (then go the ordinary way, which knows sessions and
-        explains refusals); the entries as `read_many` gives them.
-    """
-    token = bearer_token(request)
-    if token is None:
-        return None, read_many(extra_keys) if extra_keys else []
-    identity, extra = identities.identity_and(token_digest(token), extra_keys)
-    return (None if identity is None else identity.as_user()), extra
 
 
 def signed_in(request: Request) -> User:

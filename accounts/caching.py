@@ -39,12 +39,6 @@ def parse(value: bytes) -> Rendered:
     return Rendered(int(version), country, body)
 
 
-def user_rendered(user_id: str) -> Rendered | None:
-    """A user, from the cache or from Postgres; None: there is none."""
-    value = cached(USER, user_id, lambda: load_user(user_id))
-    return None if value is None else parse(value)
-
-
 def role_rendered(slug: str) -> Rendered | None:
     """A role, from the cache or from Postgres; None: there is none."""
     value = cached(ROLE, slug, lambda: load_role(slug))

@@ -1,6 +1,7 @@
 """Tokens are known without a query, and what changes about them counts at once, in every process."""
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,9 +11,11 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from knox.models import AuthToken
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
 
 from accounts import identities
-from accounts.authentication import authenticate_with, identity_keys
+from accounts.authentication import TokenAuthentication, bearer_token, token_digest
 from accounts.caching import authority_changed, roles_changed, tokens_changed, users_changed
 from accounts.identities import GENERATION
 from accounts.models import Region, Role, RoleMembership, User
@@ -46,14 +49,29 @@ def request_with(token: str) -> HttpRequest:
     return RequestFactory().get("/", headers={"Authorization": f"Bearer {token}"})
 
 
+def authenticated(asked: HttpRequest, extra_keys: Sequence[str] = ()) -> tuple[User | None, list[bytes | None] | None]:
+    """What DRF's views know of a request: who sent it (None: it is refused, or names no token), and the entries."""
+    by_token = TokenAuthentication(extra_keys)
+    try:
+        found = by_token.authenticate(Request(asked))
+    except AuthenticationFailed:
+        return None, by_token.entries
+    return (None if found is None else found[0]), by_token.entries
+
+
 def user_of(asked: HttpRequest) -> User | None:
-    return authenticate_with(asked, [])[0]
+    return authenticated(asked)[0]
+
+
+def keys_of(asked: HttpRequest) -> list[str]:
+    """The entries of the cache that say who sent a request."""
+    return identities.identity_keys(token_digest(bearer_token(asked) or ""))
 
 
 def wait_for_doubts(asked: HttpRequest) -> None:
     """Until the entries of a request are used again."""
     for _ in range(300):
-        if DOUBT not in client().mget(identity_keys(asked)):
+        if DOUBT not in client().mget(keys_of(asked)):
             return
         time.sleep(0.01)
     raise AssertionError("the doubt stays")
@@ -62,9 +80,9 @@ def wait_for_doubts(asked: HttpRequest) -> None:
 def test_known_token_costs_no_query(asked: HttpRequest) -> None:
     assert user_of(asked) is not None
     with CaptureQueriesContext(connection) as queries:
-        user, (missing,) = authenticate_with(asked, [cache_key("order", "none")])
+        user, entries = authenticated(asked, [cache_key("order", "none")])
         assert user is not None
-        assert missing is None
+        assert entries == [None]
         assert (user.pk, user.email, str(user)) == ("alice", "alice@example.com", "Alice")
         assert user.has_perm("orders.view_order")
         assert not user.has_perm("orders.add_order")
@@ -76,10 +94,13 @@ def test_known_token_costs_no_query(asked: HttpRequest) -> None:
 
 def test_other_entries_come_along(asked: HttpRequest) -> None:
     client().set(cache_key("order", "o1"), VALUE + b"{}")
-    assert authenticate_with(asked, [cache_key("order", "o1")])[1] == [VALUE + b"{}"]
+    user, entries = authenticated(asked, [cache_key("order", "o1")])
+    assert user is not None
+    assert entries == [VALUE + b"{}"]
+    stranger = request_with("nonsense")
+    assert authenticated(stranger, [cache_key("order", "o1")]) == (None, [VALUE + b"{}"])
     nobody = RequestFactory().get("/")
-    assert authenticate_with(nobody, [cache_key("order", "o1")]) == (None, [VALUE + b"{}"])
-    assert authenticate_with(nobody, []) == (None, [])
+    assert authenticated(nobody, [cache_key("order", "o1")]) == (None, None)  # not asked for: a session may follow
 
 
 @pytest.mark.parametrize("header", ["Bearer", "Bearer  ", "Bearer nonsense", "Bearer a b", "Basic YTpi", "Bearer \xff"])
@@ -172,7 +193,7 @@ def test_replacing_an_old_generation_spares_a_doubt(asked: HttpRequest, monkeypa
 
     monkeypatch.setattr(identities, "load_scope", revoked_meanwhile)
     assert user_of(asked) is not None
-    assert client().get(identity_keys(asked)[0]) == DOUBT
+    assert client().get(keys_of(asked)[0]) == DOUBT
 
 
 def test_users_with_several_roles_are_limited_where_only_the_regional_one_grants(alice: User) -> None:
@@ -195,7 +216,7 @@ def test_regional_manager_without_a_region_sees_nothing(alice: User) -> None:
 def test_without_redis_the_database_answers(asked: HttpRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caching, "client", lambda: pytest.fail("asked a Redis that is known to be away"))
     caching.breaker.trip(OSError("gone"))
-    user, extra = authenticate_with(asked, [cache_key("order", "o1")])
+    user, extra = authenticated(asked, [cache_key("order", "o1")])
     assert user is not None
     assert user.has_perm("orders.view_order")
     assert extra == [None]
