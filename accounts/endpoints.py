@@ -62,9 +62,7 @@ def permission_table() -> str:
     head = ["endpoint", "method", "needs", *(role.slug for role in roles)]
     rows = [head, ["---", "---", "---", *(":-:" for _ in roles)]]
     for endpoint in endpoints():
-        needs = {SIGNED_IN: "signed in", PUBLIC: "nothing", None: "nobody may"}.get(
-            endpoint.needs, f"`{endpoint.needs}`"
-        )
+        needs = WORDS.get(endpoint.needs, f"`{endpoint.needs}`")
         cells = [_cell(endpoint, role) for role in roles]
         rows.append([f"`{endpoint.path}`", endpoint.method, needs, *cells])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from django.db import IntegrityError, connection, transaction
 
+from config.kernel.errors import violated_constraint
 from config.kernel.ids import new_id
 from orders import states
 from orders.access import EVERYWHERE, Access
@@ -181,7 +182,7 @@ def item_create(*, sku: str, name: str = "", list_price: Decimal | None = None, 
         try:
             item.save(force_insert=True)
         except IntegrityError as error:
-            if _constraint(error) == "orders_item_pkey":
+            if violated_constraint(error) == "orders_item_pkey":
                 raise ItemExistsError(sku=sku) from error
             raise
     return item
@@ -225,14 +226,9 @@ def _insert(order: Order) -> None:
     try:
         order.save(force_insert=True)
     except IntegrityError as error:
-        if _constraint(error) == "orders_order_pkey":
+        if violated_constraint(error) == "orders_order_pkey":
             raise OrderExistsError(order_id=order.id) from error
         raise
-
-
-def _constraint(error: IntegrityError) -> str | None:
-    """The name of the constraint that refused."""
-    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
 
 
 def _lock(order_id: str, *, access: Access, expected: Collection[int] | None) -> Order:

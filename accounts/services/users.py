@@ -21,6 +21,7 @@ from accounts.models import Region, User
 from accounts.powers import require_country, require_nothing_gained
 from accounts.services.locking import CHANGE_USER, Expect, any_version, user_locked
 from accounts.services.passwords import check_strength
+from config.kernel.errors import violated_constraint
 from config.kernel.ids import new_id
 from config.kernel.sql import load_queries
 
@@ -187,6 +188,6 @@ def _translated(user_id: str) -> Iterator[None]:
     except IntegrityError as error:
         if not isinstance(error.__cause__, UniqueViolation):
             raise
-        if error.__cause__.diag.constraint_name == "accounts_user_pkey":
+        if violated_constraint(error) == "accounts_user_pkey":
             raise UserExistsError(user_id=user_id) from error
         raise DuplicateEmailError from error  # the only other one

@@ -2,6 +2,8 @@
 
 from typing import Any, ClassVar
 
+from django.db import IntegrityError
+
 
 class ApplicationError(Exception):
     """
@@ -23,3 +25,8 @@ class ApplicationError(Exception):
     def __init__(self, **data: Any) -> None:
         super().__init__(self.message.format(**data))
         self.data = data
+
+
+def violated_constraint(error: IntegrityError) -> str | None:
+    """The name of the constraint that Postgres says was violated; None: it names none."""
+    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)

@@ -21,7 +21,7 @@ def etag_of(version: int | str) -> str:
 
 
 def matches(header: str, etag: str) -> bool:
-    """Whether an If-Match or If-None-Match header names this ETag; `*` names all, weak ones compare as strong."""
+    """Whether an If-None-Match header names this ETag; `*` names all, and weak ones compare as strong."""
     return any(tag.strip() == "*" or tag.strip().removeprefix("W/") == etag for tag in header.split(","))
 
 

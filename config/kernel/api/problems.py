@@ -15,7 +15,7 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from config.kernel.errors import ApplicationError
+from config.kernel.errors import ApplicationError, violated_constraint
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +93,7 @@ def _describe(error: Exception) -> tuple[dict[str, Any], dict[str, str]] | None:
         detail = "The database does not answer in time. Nothing was changed; try again."
         return problem("database_unavailable", 503, detail), {"Retry-After": str(RETRY_SECONDS)}
     if isinstance(error, IntegrityError):
-        name = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
+        name = violated_constraint(error)
         log.info("constraint_refused", constraint=name, error=str(error).strip())
         return problem("conflict", 409, "The change contradicts what is stored.", constraint=name), {}
     return None
