@@ -12,15 +12,13 @@ from dramatiq import Middleware
 
 from ingestion import dispatch, shutdown
 from ingestion.slices import chunk_work, import_to_serve
-from ingestion.steps.claims import steps_waiting
-from ingestion.steps.run import followers, run_steps
+from ingestion.steps.places import places_divide
+from ingestion.steps.run import run_steps, steps_to_do
 
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS: Final = 10.0
 ENDING_SECONDS: Final = 15.0
-KEPT_FREE: Final = 2
-"""Threads that never follow an upload."""
 
 
 class Watch(Middleware):
@@ -41,7 +39,7 @@ class Watch(Middleware):
         self._queues = frozenset(worker.consumer_whitelist or broker.get_declared_queues())
         self._most = worker.worker_threads
         chunk_work.queues = tuple(queue for queue in (dispatch.SMALL, dispatch.LARGE) if queue in self._queues)
-        followers.limit = max(1, worker.worker_threads - KEPT_FREE)
+        places_divide(threads=worker.worker_threads)
         self._watching = threading.Thread(target=self._run, name="watch", daemon=True)
         self._watching.start()
 
@@ -69,7 +67,7 @@ class Watch(Middleware):
 
     def _look(self) -> None:
         """Work is done in other threads: it may take long, and the next look must not wait for it."""
-        if dispatch.STEPS in self._queues and steps_waiting(may_follow=followers.free):
+        if dispatch.STEPS in self._queues and steps_to_do():
             self._begin(run_steps)
         if chunk_work.queues and import_to_serve(queues=chunk_work.queues) is not None:
             self._begin(chunk_work.run)

@@ -40,13 +40,18 @@ class StepStoppedError(Exception):
 
 @dataclass(frozen=True)
 class StepClaim:
-    """A step held under a fencing token; `follows`: the upload is still being received."""
+    """
+    A step held under a fencing token.
+
+    `follows`: the upload is still being received; `lasts`: it goes over a big file or over one that still arrives.
+    """
 
     import_id: int
     token: int
     step: str
     attempts: int
     follows: bool
+    lasts: bool
 
 
 def worker_name() -> str:
@@ -55,7 +60,11 @@ def worker_name() -> str:
 
 
 def step_claim(
-    *, steps: Sequence[str] = ALL_STEPS, import_id: int | None = None, may_follow: bool = True
+    *,
+    steps: Sequence[str] = ALL_STEPS,
+    import_id: int | None = None,
+    may_follow: bool = True,
+    may_last: bool = True,
 ) -> StepClaim | None:
     """
     Claim the most urgent step that nobody does.
@@ -64,20 +73,25 @@ def step_claim(
         steps: which ones.
         import_id: of this import only.
         may_follow: whether planning an upload that is still being received comes into question.
+        may_last: whether anything does that goes over a big file.
     """
-    for waiting in _steps_waiting(steps=steps, import_id=import_id, may_follow=may_follow):
+    options = {"may_follow": may_follow, "may_last": may_last}
+    for waiting in _steps_waiting(steps=steps, import_id=import_id, **options):
         claim = _try(waiting)
         if claim is not None:
             return claim
     return None
 
 
-def steps_waiting(*, may_follow: bool = True) -> list[int]:
-    """Ids of some imports with a step that nobody does; `may_follow` as for `step_claim`."""
-    return [row[0] for row in _steps_waiting(steps=ALL_STEPS, import_id=None, may_follow=may_follow)]
+def steps_waiting(*, steps: Sequence[str] = ALL_STEPS, may_follow: bool = True, may_last: bool = True) -> list[int]:
+    """Ids of some imports with a step that nobody does; arguments as for `step_claim`."""
+    options = {"may_follow": may_follow, "may_last": may_last}
+    return [row[0] for row in _steps_waiting(steps=steps, import_id=None, **options)]
 
 
-def _steps_waiting(*, steps: Sequence[str], import_id: int | None, may_follow: bool) -> list[tuple[Any, ...]]:
+def _steps_waiting(
+    *, steps: Sequence[str], import_id: int | None, may_follow: bool, may_last: bool
+) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(
             queries.steps_waiting,
@@ -85,6 +99,7 @@ def _steps_waiting(*, steps: Sequence[str], import_id: int | None, may_follow: b
                 "steps": list(steps),
                 "import_id": import_id,
                 "may_follow": may_follow,
+                "may_last": may_last,
                 "follow_from_bytes": FOLLOW_FROM_BYTES,
             },
         )
@@ -92,14 +107,14 @@ def _steps_waiting(*, steps: Sequence[str], import_id: int | None, may_follow: b
 
 
 def _try(waiting: tuple[Any, ...]) -> StepClaim | None:
-    import_id, token, step, follows, old_backend = waiting
+    import_id, token, step, follows, lasts, old_backend = waiting
     values = {"import_id": import_id, "token": token, "worker": worker_name(), "lease_seconds": LEASE_SECONDS}
     with connection.cursor() as cursor:
         if old_backend is not None:
             cursor.execute(queries.step_backend_end, values)
         cursor.execute(queries.step_claim, values)
         row = cursor.fetchone()
-    return None if row is None else StepClaim(import_id, row[0], step, row[1], follows)
+    return None if row is None else StepClaim(import_id, row[0], step, row[1], follows, lasts)
 
 
 def step_release(

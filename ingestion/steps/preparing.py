@@ -1,11 +1,12 @@
 """Prepare: open the upload, find out how it is written, settle columns and formats; or say what cannot be settled."""
 
 import threading
+from contextlib import nullcontext
 from typing import Final
 
 from django.db import transaction
 
-from ingestion import states
+from ingestion import dispatch, states
 from ingestion.clock import utc_now
 from ingestion.models import Import, Source as SourceRow, Upload
 from ingestion.opening import source_of_upload
@@ -13,9 +14,10 @@ from ingestion.prepare import detect_source, prepared, settle_all
 from ingestion.profiles import Profile
 from ingestion.reader import ByteSource, SourceUnavailable
 from ingestion.reader.source import PLAIN
-from ingestion.services import fingerprint_of, import_begin_running
+from ingestion.services import PreparedSource, fingerprint_of, import_begin_running
 from ingestion.steps.claims import Keeper, StepClaim, StepStoppedError, held_for_update
 from ingestion.steps.duplicates import note_duplicate, original_of, originals, sha256_of
+from ingestion.steps.places import lasting
 
 # Each may hold 64 MiB of a file.
 _AT_ONCE: Final = threading.BoundedSemaphore(2)
@@ -27,13 +29,9 @@ def prepare(claim: StepClaim, keeper: Keeper) -> None:
 
     Raises:
         ingestion.reader.ReaderError, ingestion.profiles.SettlementError: the import cannot be done.
+        NoPlaceError: a pass over a big file is needed, and this process does as many as it may.
         StepLostError, StepStoppedError: see `ingestion.steps.claims`.
     """
-    with _AT_ONCE:
-        _prepare(claim, keeper)
-
-
-def _prepare(claim: StepClaim, keeper: Keeper) -> None:
     owner = Import.objects.select_related("upload").get(pk=claim.import_id)
     upload = owner.upload
     if upload is None:
@@ -43,9 +41,7 @@ def _prepare(claim: StepClaim, keeper: Keeper) -> None:
     if arriving and source.kind != PLAIN:
         _wait_for_the_whole(claim)
         return
-    profile = Profile.from_dict(owner.options)
-    opened = detect_source(source, profile=profile, more_to_come=arriving)
-    found = prepared(opened, settle_all([opened], profile=profile)[0])
+    found = _settled(source, profile=Profile.from_dict(owner.options), arriving=arriving)
     fingerprint = fingerprint_of([found.fingerprint]) if found.fingerprint else ""
     if _ended_as_duplicate(claim, keeper, owner, source=source, fingerprint=fingerprint):
         return
@@ -67,6 +63,12 @@ def _prepare(claim: StepClaim, keeper: Keeper) -> None:
         owner.fingerprint = fingerprint or owner.fingerprint
         owner.save(update_fields=["prepared_at", "fingerprint"])
         import_begin_running(import_id=owner.pk, now=utc_now())
+
+
+def _settled(source: ByteSource, *, profile: Profile, arriving: bool) -> PreparedSource:
+    with _AT_ONCE:
+        opened = detect_source(source, profile=profile, more_to_come=arriving)
+        return prepared(opened, settle_all([opened], profile=profile)[0])
 
 
 def _wait_for_the_whole(claim: StepClaim) -> None:
@@ -96,5 +98,7 @@ def _ended_as_duplicate(
         if keeper.over:
             raise StepStoppedError
 
-    original = original_of(candidates, sha256=sha256_of(source, check=check))
+    with nullcontext() if owner.queue == dispatch.SMALL else lasting.taken():
+        sha256 = sha256_of(source, check=check)
+    original = original_of(candidates, sha256=sha256)
     return original is not None and note_duplicate(claim, original=original)

@@ -1,9 +1,8 @@
 """Do whatever steps wait; each gets done, is tried again, or ends its import with a reason."""
 
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypedDict
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection
@@ -28,7 +27,9 @@ from ingestion.steps.claims import (
     StepStoppedError,
     step_claim,
     step_release,
+    steps_waiting,
 )
+from ingestion.steps.places import NoPlaceError, dry_runs, followers, lasting, places_of
 from ingestion.steps.planning import plan
 from ingestion.steps.predicting import predict
 from ingestion.steps.preparing import prepare
@@ -47,39 +48,13 @@ LONGEST_WAIT_SECONDS: Final = 30.0
 RETRYABLE: Final = {"40P01", "40001"}  # deadlock_detected, serialization_failure
 DISK_FULL: Final = "53100"
 HOPELESS: Final = (ReaderError, SettlementError, ProfileError, SourceDiffersError)
+PLACE_WAIT_SECONDS: Final = 5.0
 
 
-class Followers:
-    """
-    How many threads of this process plan uploads that are still being received, each for as long as that takes.
-
-    Some threads must stay free for everything else, so the others wait until a place is free or their file is complete.
-    """
-
-    def __init__(self) -> None:
-        self.limit = 1
-        self._count = 0
-        self._lock = threading.Lock()
-
-    @property
-    def free(self) -> bool:
-        """Whether there is a place."""
-        return self._count < self.limit
-
-    def enter(self) -> bool:
-        """Take a place; False: all are taken."""
-        with self._lock:
-            free = self._count < self.limit
-            self._count += free
-            return free
-
-    def leave(self) -> None:
-        """Give the place back."""
-        with self._lock:
-            self._count -= 1
-
-
-followers = Followers()
+class _OpenTo(TypedDict):
+    steps: list[str]
+    may_follow: bool
+    may_last: bool
 
 
 def run_steps(*, steps: Sequence[str] = ALL_STEPS, import_id: int | None = None) -> int:
@@ -98,26 +73,31 @@ def run_steps(*, steps: Sequence[str] = ALL_STEPS, import_id: int | None = None)
     return count
 
 
+def steps_to_do() -> bool:
+    """Whether a step waits for which this process has a place."""
+    return bool(steps_waiting(**_open_to(ALL_STEPS)))
+
+
+def _open_to(steps: Sequence[str]) -> _OpenTo:
+    """What may be claimed with the places that are free."""
+    return {
+        "steps": [step for step in steps if step != DRY_RUN or dry_runs.free],
+        "may_follow": followers.free and lasting.free,
+        "may_last": lasting.free,
+    }
+
+
 def _run_one(steps: Sequence[str], import_id: int | None) -> bool:
-    claim = step_claim(steps=steps, import_id=import_id, may_follow=followers.free)
+    claim = step_claim(import_id=import_id, **_open_to(steps))
     if claim is None:
         return False
     with structlog.contextvars.bound_contextvars(import_id=claim.import_id, step=claim.step):
-        if claim.step == PLAN and claim.follows:
-            _follow(claim)
-        else:
-            _attempt(claim)
+        try:
+            with places_of(claim):
+                _attempt(claim)
+        except NoPlaceError:
+            step_release(claim=claim, forgiven=True)
     return True
-
-
-def _follow(claim: StepClaim) -> None:
-    if not followers.enter():  # another thread took the last place since we looked
-        step_release(claim=claim, forgiven=True)
-        return
-    try:
-        _attempt(claim)
-    finally:
-        followers.leave()
 
 
 def _attempt(claim: StepClaim) -> None:
@@ -132,6 +112,8 @@ def _attempt(claim: StepClaim) -> None:
         log.info("step_lost")
     except (StepStoppedError, UploadTakenOverError):
         step_release(claim=claim, forgiven=True)
+    except NoPlaceError:
+        step_release(claim=claim, forgiven=True, wait_seconds=PLACE_WAIT_SECONDS)
     except StorageFullError as error:
         _pause(claim, f"There is no room for the decompressed file: {error} Make room, then go on.", error)
     except (OperationalError, InterfaceError) as error:
