@@ -67,4 +67,4 @@ stop: ## Stop the local Postgres, Valkey and Kafka
 
 clean: ## Stop the local services; remove .venv and .local with all local data
 	@test ! -x $(BIN)/python || $(BIN)/python -m config.embedded destroy
-	@rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .schemathesis
