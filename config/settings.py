@@ -186,7 +186,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["config.kernel.api.parsing.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PAGINATION_CLASS": "config.kernel.api.pagination.KeysetPagination",
-    "DEFAULT_SCHEMA_CLASS": "config.kernel.api.openapi.Schema",
+    "DEFAULT_SCHEMA_CLASS": "config.kernel.api.schema.Schema",
     "DEFAULT_THROTTLE_CLASSES": ["config.kernel.api.throttling.WriteThrottle"],
     # Proxies in front of us that append to X-Forwarded-For; with 0 the header, which anybody can write, is not read.
     "NUM_PROXIES": env_int("NUM_PROXIES", 0),

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,7 +23,15 @@ from config.kernel.api.idempotency import once
 from config.kernel.api.keys import key_url
 from config.kernel.api.pagination import read_ordering
 from config.kernel.api.permissions import SIGNED_IN
-from config.kernel.api.schema import problem_responses
+from config.kernel.api.schema import (
+    ETAG,
+    IDEMPOTENCY,
+    IF_MATCH,
+    IF_MATCH_OPTIONAL,
+    IF_NONE_MATCH,
+    LOCATION,
+    problem_responses,
+)
 from config.kernel.caching import VALUE, cache_key
 from config.kernel.keyset import TIMEOUT_MS, statement_timeout
 from orders import examples, selectors, services
@@ -50,21 +58,6 @@ from orders.serializers import (
 
 JSON: Final = "application/json"
 PAGING: Final = ("cursor", "limit", "ordering", "format")
-IF_MATCH: Final = OpenApiParameter(
-    "If-Match", str, OpenApiParameter.HEADER, required=True, description="the ETag of what you have read, or *"
-)
-IF_MATCH_OPTIONAL: Final = OpenApiParameter(
-    "If-Match", str, OpenApiParameter.HEADER, description="refuse when it is not this version any more"
-)
-IF_NONE_MATCH: Final = OpenApiParameter(
-    "If-None-Match", str, OpenApiParameter.HEADER, description="an ETag that you have; then 304"
-)
-IDEMPOTENCY_KEY: Final = OpenApiParameter(
-    "Idempotency-Key",
-    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
-    OpenApiParameter.HEADER,
-    description="A repetition with the same key within 24 hours gets the first answer.",
-)
 NOT_MODIFIED: Final = {304: None}
 
 
@@ -103,7 +96,7 @@ class OrderList(GenericAPIView[Order]):
         summary="Place an order",
         description="With `lines`, or in short form with one `item`. An unknown item is made, with that text as its "
         "sku and name. A line without a price takes the item's list price; without that, its price is null: not known.",
-        parameters=[IDEMPOTENCY_KEY],
+        parameters=[*IDEMPOTENCY, ETAG, LOCATION],
         request=NewOrder,
         responses={201: OrderSerializer, **problem_responses(400, 406, 409, 413, 415, 422)},
         examples=[examples.SHORT_ORDER, examples.ORDER_WITH_LINES, examples.ORDER],
@@ -129,7 +122,7 @@ class OrderDetail(APIView):
     @extend_schema(
         operation_id="orders_get",
         summary="Get an order with its first 1,000 lines",
-        parameters=[IF_NONE_MATCH],
+        parameters=[IF_NONE_MATCH, ETAG],
         responses={200: OrderSerializer, **NOT_MODIFIED, **problem_responses(404, 406)},
         examples=[examples.ORDER],
     )
@@ -142,7 +135,7 @@ class OrderDetail(APIView):
         summary="Amend an order",
         description="What is not given stays. Lines are changed or added by their number. A body that changes nothing "
         "makes no new version.",
-        parameters=[IF_MATCH],
+        parameters=[IF_MATCH, ETAG],
         request=OrderAmendment,
         responses={200: OrderSerializer, **problem_responses(400, 404, 406, 409, 412, 413, 415, 428)},
         examples=[examples.AMENDMENT, examples.ORDER],
@@ -218,7 +211,7 @@ class OrderStatus(APIView):
     @extend_schema(
         operation_id="orders_change_status",
         summary="Take an order on: placed → paid → shipped → delivered; cancelled from the first two",
-        parameters=[IF_MATCH_OPTIONAL],
+        parameters=[IF_MATCH_OPTIONAL, ETAG],
         request=StatusInput,
         responses={200: OrderSerializer, **problem_responses(400, 404, 406, 409, 412, 413, 415)},
         examples=[examples.STATUS, examples.ORDER],
@@ -234,7 +227,7 @@ class OrderStatus(APIView):
     @extend_schema(
         operation_id="orders_set_status",
         summary="The same as POST",
-        parameters=[IF_MATCH_OPTIONAL],
+        parameters=[IF_MATCH_OPTIONAL, ETAG],
         request=StatusInput,
         responses={200: OrderSerializer, **problem_responses(400, 404, 406, 409, 412, 413, 415)},
         examples=[examples.STATUS, examples.ORDER],
@@ -252,7 +245,7 @@ class OrderCancel(APIView):
     @extend_schema(
         operation_id="orders_cancel",
         summary="Cancel a placed or paid order",
-        parameters=[IF_MATCH_OPTIONAL],
+        parameters=[IF_MATCH_OPTIONAL, ETAG],
         request=None,
         responses={200: OrderSerializer, **problem_responses(404, 406, 409, 412)},
         examples=[examples.ORDER],
@@ -290,7 +283,7 @@ class ItemList(GenericAPIView[Item]):
     @extend_schema(
         operation_id="items_create",
         summary="Create an item",
-        parameters=[IDEMPOTENCY_KEY],
+        parameters=[*IDEMPOTENCY, ETAG, LOCATION],
         request=ItemInput,
         responses={201: ItemSerializer, **problem_responses(400, 406, 409, 413, 415, 422)},
         examples=[examples.NEW_ITEM, examples.ITEM],
@@ -315,7 +308,7 @@ class ItemDetail(APIView):
     @extend_schema(
         operation_id="items_get",
         summary="Get an item",
-        parameters=[IF_NONE_MATCH],
+        parameters=[IF_NONE_MATCH, ETAG],
         responses={200: ItemSerializer, **NOT_MODIFIED, **problem_responses(404, 406)},
         examples=[examples.ITEM],
     )
@@ -330,7 +323,7 @@ class ItemDetail(APIView):
         operation_id="items_update",
         summary="Change an item's name or list price",
         description="Lines that were ordered keep their prices.",
-        parameters=[IF_MATCH],
+        parameters=[IF_MATCH, ETAG],
         request=ItemAmendment,
         responses={200: ItemSerializer, **problem_responses(400, 404, 406, 412, 413, 415, 428)},
         examples=[examples.ITEM_CHANGE, examples.ITEM],
@@ -352,7 +345,7 @@ class ItemRetire(APIView):
     @extend_schema(
         operation_id="items_retire",
         summary="Retire an item: it stays, and cannot be ordered any more",
-        parameters=[IF_MATCH_OPTIONAL],
+        parameters=[IF_MATCH_OPTIONAL, ETAG],
         request=None,
         responses={200: ItemSerializer, **problem_responses(404, 406, 412)},
         examples=[examples.ITEM],

@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 
 from accounts import services
 from accounts.api.answers import PAGING, now, valid
-from accounts.api.schema import LOCATION, USER
+from accounts.api.schema import USER
 from accounts.api.serializers import (
     SignInSerializer,
     TokenCreateSerializer,
@@ -35,7 +35,7 @@ from accounts.powers import require_power_over, require_reach
 from accounts.selectors import visible_countries
 from config.kernel.api.pagination import KeysetPagination
 from config.kernel.api.permissions import PUBLIC, SIGNED_IN
-from config.kernel.api.schema import problem_responses
+from config.kernel.api.schema import LOCATION, problem_responses
 
 OWNER = OpenApiParameter(
     "user_id", str, description="Whose; one's own if left out, else it needs the permission to change users."

@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from accounts import services
 from accounts.api.answers import now, valid
-from accounts.api.schema import LOCATION, REGION_EXAMPLE
+from accounts.api.schema import REGION_EXAMPLE
 from accounts.api.serializers import (
     PasswordSerializer,
     RegionSerializer,
@@ -27,7 +27,7 @@ from accounts.models import Region, RoleMembership
 from config.kernel.api.keys import key_url
 from config.kernel.api.pagination import KeysetPagination
 from config.kernel.api.permissions import SIGNED_IN
-from config.kernel.api.schema import problem_responses
+from config.kernel.api.schema import LOCATION, problem_responses
 
 GIVEN = OpenApiExample(
     "role",

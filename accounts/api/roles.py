@@ -10,15 +10,7 @@ from rest_framework.views import APIView
 
 from accounts import services
 from accounts.api.answers import described, expected, filters_of, now, rendered, valid
-from accounts.api.schema import (
-    ETAG,
-    IDEMPOTENCY_KEY,
-    IF_MATCH,
-    IF_NONE_MATCH,
-    LOCATION,
-    REGION_EXAMPLE,
-    ROLE_EXAMPLE,
-)
+from accounts.api.schema import REGION_EXAMPLE, ROLE_EXAMPLE
 from accounts.api.serializers import (
     RegionChangeSerializer,
     RegionCreateSerializer,
@@ -36,7 +28,7 @@ from accounts.errors import RegionNotFoundError, RoleNotFoundError
 from accounts.models import Region
 from config.kernel.api.idempotency import once
 from config.kernel.api.pagination import KeysetPagination
-from config.kernel.api.schema import problem_responses
+from config.kernel.api.schema import ETAG, IDEMPOTENCY, IF_MATCH, IF_NONE_MATCH, LOCATION, problem_responses
 from config.kernel.api.strict import StrictSerializer
 
 NEW_ROLE = OpenApiExample(
@@ -75,7 +67,7 @@ NEW_REGION = OpenApiExample(
         operation_id="roles_create",
         summary="Create a role",
         description="With permissions that one has oneself.",
-        parameters=[IDEMPOTENCY_KEY, ETAG, LOCATION],
+        parameters=[*IDEMPOTENCY, ETAG, LOCATION],
         request=RoleCreateSerializer,
         responses={201: RoleSerializer, **problem_responses(400, 409, 415, 422)},
         examples=[NEW_ROLE, ROLE_EXAMPLE],
@@ -180,7 +172,7 @@ class RoleView(APIView):
     post=extend_schema(
         operation_id="regions_create",
         summary="Create a region",
-        parameters=[IDEMPOTENCY_KEY, ETAG, LOCATION],
+        parameters=[*IDEMPOTENCY, ETAG, LOCATION],
         request=RegionCreateSerializer,
         responses={201: RegionSerializer, **problem_responses(400, 409, 415, 422)},
         examples=[NEW_REGION, REGION_EXAMPLE],

@@ -1,28 +1,9 @@
-"""Parts of the OpenAPI schema that several views of accounts need."""
+"""Examples in the OpenAPI schema that several views of accounts need."""
 
 from typing import Any, Final
 
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter
+from drf_spectacular.utils import OpenApiExample
 
-IF_MATCH: Final = OpenApiParameter(
-    "If-Match", str, OpenApiParameter.HEADER, description="The ETag of what you have read.", required=False
-)
-IF_NONE_MATCH: Final = OpenApiParameter(
-    "If-None-Match", str, OpenApiParameter.HEADER, description="An ETag that you have; 304 if it still holds."
-)
-IDEMPOTENCY_KEY: Final = OpenApiParameter(
-    "Idempotency-Key",
-    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-    OpenApiParameter.HEADER,
-    description="With the same key a repeated request gets the first one's answer, for a day.",
-)
-ETAG: Final = OpenApiParameter(
-    "ETag", str, OpenApiParameter.HEADER, response=[200, 201, 304], description='The version, such as "3".'
-)
-LOCATION: Final = OpenApiParameter(
-    "Location", OpenApiTypes.URI_REF, OpenApiParameter.HEADER, response=[201], description="Where it is now."
-)
 USER: Final[dict[str, Any]] = {
     "id": "u101",
     "name": "Shoes",

@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from accounts import selectors, services
 from accounts.api.answers import described, expected, filters_of, now, rendered, valid
-from accounts.api.schema import ETAG, IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, LOCATION, USER_EXAMPLE
+from accounts.api.schema import USER_EXAMPLE
 from accounts.api.serializers import (
     UserChangeSerializer,
     UserCreateSerializer,
@@ -32,7 +32,7 @@ from config.kernel.api.idempotency import once
 from config.kernel.api.keys import key_url
 from config.kernel.api.pagination import KeysetPagination
 from config.kernel.api.permissions import SIGNED_IN
-from config.kernel.api.schema import problem_responses
+from config.kernel.api.schema import ETAG, IDEMPOTENCY, IF_MATCH, IF_NONE_MATCH, LOCATION, problem_responses
 from config.kernel.caching import VALUE, cache_key, fill, read_many
 
 ORDERINGS: Final[dict[str, tuple[str, ...]]] = {
@@ -62,7 +62,7 @@ CHANGE_USER: Final = "accounts.change_user"
     post=extend_schema(
         operation_id="users_create",
         summary="Create a user",
-        parameters=[IDEMPOTENCY_KEY, ETAG, LOCATION],
+        parameters=[*IDEMPOTENCY, ETAG, LOCATION],
         request=UserCreateSerializer,
         responses={201: UserSerializer, **problem_responses(400, 409, 415, 422)},
         examples=[

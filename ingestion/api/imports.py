@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import generics
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,7 +15,7 @@ from accounts.models import User
 from config.kernel.api.conditional import etag_of, not_modified
 from config.kernel.api.idempotency import once
 from config.kernel.api.permissions import SIGNED_IN
-from config.kernel.api.schema import problem_responses
+from config.kernel.api.schema import ETAG, IDEMPOTENCY, IF_NONE_MATCH, LOCATION, problem_responses
 from ingestion.api.access import ADD, import_controlled, import_seen, signed_in, upload_seen, visible_imports
 from ingestion.api.documents import import_document, import_documents, import_url
 from ingestion.api.examples import IMPORT, IMPORT_REQUEST
@@ -46,21 +46,6 @@ from ingestion.uploads.services import AUTO, MANUAL, Description, upload_termina
 Method = TypeVar("Method", bound=Callable[..., Any])
 TAGS: Final = ["imports"]
 JSON: Final = "application/json"
-LOCATION: Final = OpenApiParameter(
-    "Location", OpenApiTypes.URI_REF, OpenApiParameter.HEADER, description="the import", response=[200, 202]
-)
-ETAG: Final = OpenApiParameter(
-    "ETag", str, OpenApiParameter.HEADER, description="changes with state and progress", response=[200, 304]
-)
-IF_NONE_MATCH: Final = OpenApiParameter(
-    "If-None-Match", str, OpenApiParameter.HEADER, description="the ETag of what you have read last"
-)
-IDEMPOTENCY_KEY: Final = OpenApiParameter(
-    "Idempotency-Key",
-    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[\\x20-\\x7e]+$"},
-    OpenApiParameter.HEADER,
-    description="With JSON: a request that is repeated within 24 hours gets the first one's answer.",
-)
 MADE: Final = {
     202: OpenApiResponse(ImportSerializer, description="A new import.", examples=[IMPORT]),
     200: OpenApiResponse(ImportSerializer, description="The same import was asked for before.", examples=[IMPORT]),
@@ -115,9 +100,9 @@ class ImportsView(StreamingBodyView, generics.GenericAPIView[Import]):
         summary="Import an upload, or a file",
         description=(
             "With JSON: import an upload, which may still be under way; what the body does not say may stand in the "
-            f"address. With any other content type: {WHOLE}"
+            f"address. With any other content type (and then no Idempotency-Key is read): {WHOLE}"
         ),
-        parameters=[WholeQuerySerializer, IDEMPOTENCY_KEY, LOCATION],
+        parameters=[WholeQuerySerializer, *IDEMPOTENCY, LOCATION],
         request={JSON: ImportRequestSerializer, "text/csv": OpenApiTypes.BINARY},
         examples=[IMPORT_REQUEST],
         responses={**MADE, **problem_responses(400, 404, 406, 409, 410, 413, 415, 422, 507)},

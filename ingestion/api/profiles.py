@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import IO, Any, ClassVar, Final
 
 from django.db import transaction
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
@@ -17,10 +17,9 @@ from config.kernel.api.conditional import PreconditionFailedError, etag_of, not_
 from config.kernel.api.idempotency import once
 from config.kernel.api.keys import key_url
 from config.kernel.api.parsing import BodyTooLargeError, StrictJSONParser, parse_json
-from config.kernel.api.schema import problem_responses
+from config.kernel.api.schema import ETAG, IDEMPOTENCY, IF_MATCH, IF_NONE_MATCH, LOCATION, problem_responses
 from ingestion.api.access import signed_in
 from ingestion.api.examples import PROFILE
-from ingestion.api.imports import IDEMPOTENCY_KEY
 from ingestion.api.profile_schema import NO_NUL
 from ingestion.api.serializers import ProfileChangeSerializer, ProfileListSerializer, ProfileSerializer
 from ingestion.clock import utc_now
@@ -37,11 +36,6 @@ from ingestion.profile_store import (
 TAGS: Final = ["profiles"]
 MAX_BYTES: Final = 1 << 20
 EXAMPLE: Final = OpenApiExample("a web shop", value=PROFILE)
-ETAG: Final = OpenApiParameter("ETag", str, OpenApiParameter.HEADER, description="the version", response=[200, 201])
-IF_MATCH: Final = OpenApiParameter(
-    "If-Match", str, OpenApiParameter.HEADER, description="the ETag of what you have read", required=True
-)
-IF_NONE_MATCH: Final = OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER)
 TOML: Final = {"application/toml": {"type": "string", "pattern": NO_NUL, "minLength": 1}}
 DESCRIPTION: Final = (
     "The layout is that of docs/profiles.md, as JSON or as TOML (application/toml); only `name` is needed. What cannot "
@@ -93,7 +87,7 @@ class ProfilesView(APIView):
         tags=TAGS,
         summary="Keep a profile",
         description=DESCRIPTION,
-        parameters=[ETAG, IDEMPOTENCY_KEY],
+        parameters=[*IDEMPOTENCY, ETAG, LOCATION],
         request={"application/json": ProfileSerializer, **TOML},
         examples=[EXAMPLE],
         responses={201: ProfileSerializer, **problem_responses(400, 406, 409, 413, 415, 422)},

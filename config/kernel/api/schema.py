@@ -1,10 +1,16 @@
-"""What drf-spectacular is told about every endpoint: how errors look and which ones to expect."""
+"""
+What drf-spectacular is told about every endpoint: how errors look, which ones to expect, and what the headers are that
+several have. A header of answers belongs to those statuses that an operation has.
+"""
 
 from typing import Any, Final
 
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
+from config.kernel.api.idempotency import KEEP_HOURS, MAX_LENGTH, PATTERN, REPLAYED
 from config.kernel.api.problems import problem
 
 EXAMPLES: Final = {
@@ -25,6 +31,52 @@ EXAMPLES: Final = {
     503: ("database_unavailable", "The database does not answer in time. Nothing was changed; try again."),
     507: ("storage_full", "There is no room for these bytes."),
 }
+
+IF_MATCH: Final = OpenApiParameter(
+    "If-Match", str, OpenApiParameter.HEADER, required=True, description="The ETag of what you have read, or `*`."
+)
+IF_MATCH_OPTIONAL: Final = OpenApiParameter(
+    "If-Match", str, OpenApiParameter.HEADER, description="Refuse when it is not this version any more."
+)
+IF_NONE_MATCH: Final = OpenApiParameter(
+    "If-None-Match", str, OpenApiParameter.HEADER, description="An ETag that you have; 304 if it still holds."
+)
+ETAG: Final = OpenApiParameter(
+    "ETag", str, OpenApiParameter.HEADER, response=[200, 201, 304], description='Another one when this changes: `"3"`.'
+)
+LOCATION: Final = OpenApiParameter(
+    "Location", OpenApiTypes.URI_REF, OpenApiParameter.HEADER, response=[200, 201, 202], description="Where it is."
+)
+IDEMPOTENCY_KEY: Final = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": MAX_LENGTH, "pattern": f"^{PATTERN}$"},
+    OpenApiParameter.HEADER,
+    description=f"A request that is repeated with its key within {KEEP_HOURS} hours gets the first one's answer.",
+)
+IDEMPOTENT_REPLAYED: Final = OpenApiParameter(
+    REPLAYED,
+    {"type": "string", "enum": ["true"]},
+    OpenApiParameter.HEADER,
+    response=[200, 201, 202],
+    description="Only there when this is the answer to an earlier request with the same Idempotency-Key.",
+)
+IDEMPOTENCY: Final = (IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED)
+
+
+class Schema(AutoSchema):
+    """
+    How drf-spectacular reads our views.
+
+    It looks at the answers that are no problems when it asks whether a view gives a list: only then it documents the
+    parameters of the pages. Otherwise the problems, whose keys are (status, media type), would come first.
+    """
+
+    def _is_list_view(self, serializer: Any = None) -> bool:
+        if serializer is None:
+            serializer = self.get_response_serializers()
+        if isinstance(serializer, dict):
+            serializer = {code: each for code, each in serializer.items() if not isinstance(code, tuple)}
+        return bool(super()._is_list_view(serializer))
 
 
 class FieldErrorSerializer(serializers.Serializer[Any]):
