@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from django.db import connections
 
@@ -56,7 +56,7 @@ class Question(Generic[Answer]):
     def _given(self) -> Answer:
         if self._error is not None:
             raise self._error
-        return self._answer  # type: ignore[return-value] - there is one when there is no error
+        return cast(Answer, self._answer)  # there is one when there is no error
 
     def _run(self) -> None:
         try:

@@ -46,7 +46,7 @@ def exposition(accept: str) -> tuple[bytes, str]:
     """
     registry = CollectorRegistry()
     if VARIABLE in os.environ:
-        MultiProcessCollector(registry)
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     else:
         registry.register(_InMemory())
     registry.register(RowsCollector())

@@ -45,7 +45,7 @@ class MetricsDirectory:
         """A process has ended: what it counted stays, what it had in hand does not."""
         from prometheus_client import multiprocess
 
-        multiprocess.mark_process_dead(pid)
+        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
     def remove(self) -> None:
         """Remove the directory if `prepare` has made it in this process."""

@@ -11,7 +11,8 @@ import threading
 import time
 from typing import Any, Final
 
-from dramatiq import Broker, Message, Middleware, Worker
+from dramatiq import Broker, Middleware, Worker
+from dramatiq.broker import MessageProxy
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -37,19 +38,19 @@ class TaskMetrics(Middleware):
     def forks(self) -> list[Any]:
         return [serve_task_metrics] if env_int("TASK_METRICS_PORT", 0) and VARIABLE in os.environ else []
 
-    def before_process_message(self, broker: Broker, message: Message[Any]) -> None:
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         self._started_at.value = time.perf_counter()
         running.labels(message.queue_name, message.actor_name).inc()
 
     def after_process_message(
-        self, broker: Broker, message: Message[Any], *, result: Any = None, exception: BaseException | None = None
+        self, broker: Broker, message: MessageProxy, *, result: Any = None, exception: BaseException | None = None
     ) -> None:
         labels = (message.queue_name, message.actor_name)
         running.labels(*labels).dec()
         finished.labels(*labels, "failed" if exception else "done").inc()
         durations.labels(*labels).observe(time.perf_counter() - self._started_at.value)
 
-    def after_skip_message(self, broker: Broker, message: Message[Any]) -> None:
+    def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
         labels = (message.queue_name, message.actor_name)
         running.labels(*labels).dec()
         finished.labels(*labels, "skipped").inc()

@@ -83,7 +83,7 @@ class StrictSerializerExtension(OpenApiSerializerExtension):  # type: ignore[no-
         return schema
 
 
-def _bounds(field: serializers.ListSerializer[Any]) -> dict[str, int]:
+def _bounds(field: Any) -> dict[str, int]:
     """Of a list of objects; drf-spectacular tells those of other lists only."""
     bounds = {"minItems": field.min_length, "maxItems": field.max_length}
     return {name: bound for name, bound in bounds.items() if bound is not None}

@@ -86,7 +86,8 @@ def test_a_site_that_starts_forgets_what_the_dead_have_left(tmp_path: Path, monk
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
     dead, alive = tmp_path / f"counter_{int(done.stdout)}.db", tmp_path / f"counter_{os.getpid()}.db"
-    dead.touch(), alive.touch()
+    dead.touch()
+    alive.touch()
     MetricsDirectory().forget_dead()
     assert (dead.exists(), alive.exists()) == (False, True)
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import path
 
@@ -17,7 +17,7 @@ from config.urls import urlpatterns as ours
 from tests.serving import Site
 
 
-def fail(request: HttpRequest) -> None:
+def fail(_request: HttpRequest) -> HttpResponse:
     raise ZeroDivisionError("john@example.com cannot be divided")
 
 
