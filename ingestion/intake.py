@@ -1,4 +1,4 @@
-"""From an upload to an import: made or found again, set going, and moved on when its last byte has arrived."""
+"""From an upload to an import: made or found again, and moved on when its last byte has arrived."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,21 +9,12 @@ from django.db import transaction
 
 from config.kernel.errors import ApplicationError
 from ingestion import dispatch, states
-from ingestion.errors import (
-    ImportNotFoundError,
-    ImportNotResumableError,
-    ImportNotStartedError,
-    ImportOfCommandError,
-    UploadPartialError,
-)
+from ingestion.errors import UploadPartialError
 from ingestion.models import Import, Source, Upload
 from ingestion.profile_store import profile_named, profile_with
 from ingestion.profiles import Profile
 from ingestion.services import (
     fingerprint_of,
-    import_cancel,
-    import_pause,
-    import_start,
     line_base_after,
     options_hash_of,
     root_of,
@@ -135,7 +126,7 @@ def import_from_upload(
         known = _known(upload, fingerprint=fingerprint, options_hash=options_hash, created_by_id=created_by_id)
         if known is not None and not _is_stale(known, force=force):
             if known.state == states.OPEN and start:
-                _queue_up(known)
+                queue_up(known)
             return known, False
         missing = settles_everything(profile) if while_uploading else []
         complete = upload.state == Upload.State.COMPLETE
@@ -219,6 +210,21 @@ def _queue_for(upload: Upload) -> str:
     return QUEUE_SMALL if known and size <= SMALL_BYTES else QUEUE_LARGE
 
 
+def queue_up(owner: Import) -> None:
+    """
+    Start an import that is open, whose row is held: it is queued, or waits for the rest of its upload.
+
+    Raises:
+        UploadGoneError: the upload expired or was terminated.
+    """
+    upload = Upload.objects.filter(imports=owner).first()
+    if upload is None or upload.state in GONE:
+        raise UploadGoneError(upload_id=str(owner.upload_id), state=upload.state if upload else "deleted")
+    owner.state = states.QUEUED if upload.state == Upload.State.COMPLETE else states.UPLOADING
+    owner.save(update_fields=["state"])
+    dispatch.wake(owner.pk)
+
+
 # When the last byte has arrived
 
 
@@ -292,111 +298,3 @@ def _failed_at_once(upload: Upload, *, reason: str, now: datetime) -> Import:
         upload=upload,
         queue=_queue_for(upload),
     )
-
-
-# Control
-
-
-def import_begin(*, import_id: int, now: datetime) -> Import:
-    """
-    Start an import that was made without starting, or go on with a paused one. One that is under way stays as it is.
-
-    Raises:
-        ImportNotFoundError, ImportNotResumableError: there is none, or it has ended.
-        ImportOfCommandError: it reads a local file.
-        UploadGoneError: the upload expired or was terminated.
-    """
-    with transaction.atomic():
-        owner = _held(import_id)
-        _refuse_ended(owner)
-        if owner.state == states.PAUSED:
-            return _go_on(owner, now=now)
-        if owner.state == states.OPEN:
-            _refuse_command(owner)
-            _queue_up(owner)
-    return owner
-
-
-def import_resume(*, import_id: int, now: datetime) -> Import:
-    """
-    Go on with a paused import. One that is under way stays as it is.
-
-    Raises:
-        ImportNotFoundError, ImportNotResumableError: there is none, or it has ended.
-        ImportNotStartedError: it has not begun.
-        ImportOfCommandError: it reads a local file.
-    """
-    with transaction.atomic():
-        owner = _held(import_id)
-        _refuse_ended(owner)
-        if owner.state == states.OPEN:
-            raise ImportNotStartedError(import_id=import_id)
-        return _go_on(owner, now=now) if owner.state == states.PAUSED else owner
-
-
-def import_hold(*, import_id: int) -> Import:
-    """
-    Pause an import; one that is paused stays so.
-
-    Raises:
-        ImportNotFoundError, ImportNotPausableError: there is none, or it is not under way.
-    """
-    with transaction.atomic():
-        owner = _held(import_id)
-        if owner.state != states.PAUSED:
-            import_pause(import_id=import_id)
-            owner.refresh_from_db()
-    return owner
-
-
-def import_call_off(*, import_id: int, now: datetime) -> Import:
-    """
-    Stop an import for good; what was merged stays. One that was cancelled stays so.
-
-    Args:
-        now: timezone-aware UTC.
-    Raises:
-        ImportNotFoundError, ImportNotCancellableError: there is none, or it ended otherwise.
-    """
-    with transaction.atomic():
-        owner = _held(import_id)
-        if owner.state != states.CANCELLED:
-            import_cancel(import_id=import_id, now=now)
-            owner.refresh_from_db()
-            # Somebody has to write its certificate.
-            dispatch.wake(owner.pk)
-    return owner
-
-
-def _held(import_id: int) -> Import:
-    owner = Import.objects.select_for_update().filter(pk=import_id).first()
-    if owner is None:
-        raise ImportNotFoundError(import_id=import_id)
-    return owner
-
-
-def _refuse_ended(owner: Import) -> None:
-    if owner.state in states.ENDED:
-        raise ImportNotResumableError(import_id=owner.pk, state=owner.state)
-
-
-def _refuse_command(owner: Import) -> None:
-    if owner.queue == "":
-        raise ImportOfCommandError(import_id=owner.pk)
-
-
-def _go_on(owner: Import, *, now: datetime) -> Import:
-    _refuse_command(owner)
-    import_start(import_id=owner.pk, now=now)
-    owner.refresh_from_db()
-    dispatch.wake(owner.pk)
-    return owner
-
-
-def _queue_up(owner: Import) -> None:
-    upload = Upload.objects.filter(imports=owner).first()
-    if upload is None or upload.state in GONE:
-        raise UploadGoneError(upload_id=str(owner.upload_id), state=upload.state if upload else "deleted")
-    owner.state = states.QUEUED if upload.state == Upload.State.COMPLETE else states.UPLOADING
-    owner.save(update_fields=["state"])
-    dispatch.wake(owner.pk)

@@ -172,6 +172,8 @@ def import_start(*, import_id: int, now: datetime) -> None:
     """
     Begin or go on with an import. One that runs already is joined.
 
+    This is the bare change of state; what people ask for goes through `ingestion.control`, which wakes workers, too.
+
     Raises:
         ImportNotResumableError: it has ended.
     """
@@ -211,13 +213,18 @@ def import_pause(*, import_id: int, reason: str = "") -> None:
     """
     Stop for now: chunks being worked on are dropped, merged ones stay, starting again goes on.
 
+    This is the bare change of state; what people ask for goes through `ingestion.control`.
+
     Args:
         reason: for people, when nobody asked for it (a full disk).
     Raises:
         ImportNotPausableError: it is not running.
     """
     changed = Import.objects.filter(pk=import_id, state__in=states.sources_of(states.PAUSED)).update(
-        state=states.PAUSED, reason=reason, active_seconds=F("active_seconds") + _seconds_since_start(), running_since=None
+        state=states.PAUSED,
+        reason=reason,
+        active_seconds=F("active_seconds") + _seconds_since_start(),
+        running_since=None,
     )
     if changed != 1:
         raise ImportNotPausableError(import_id=import_id)
@@ -232,6 +239,9 @@ def _seconds_since_start() -> Coalesce:
 def import_cancel(*, import_id: int, now: datetime) -> None:
     """
     Stop for good; chunks already merged stay.
+
+    This is the bare change of state; what people ask for goes through `ingestion.control`, which has somebody write
+    the certificate, too.
 
     Args:
         now: timezone-aware UTC, given by the caller.

@@ -17,7 +17,7 @@ from config.kernel.admin import ReadOnlyAdmin
 from config.kernel.errors import ApplicationError
 from ingestion import states
 from ingestion.clock import utc_now
-from ingestion.intake import import_begin, import_call_off, import_hold, import_resume
+from ingestion.control import import_begin, import_call_off, import_hold, import_resume
 from ingestion.models import Import, Source
 from ingestion.standing import Standing, standings
 

@@ -15,11 +15,11 @@ from accounts.models import User
 from config.kernel.api.conditional import etag_of, not_modified
 from config.kernel.api.idempotency import once
 from config.kernel.api.permissions import SIGNED_IN
+from config.kernel.api.queries import checked_query
 from config.kernel.api.schema import ETAG, IDEMPOTENCY, IF_NONE_MATCH, LOCATION, problem_responses
 from ingestion.api.access import ADD, import_controlled, import_seen, signed_in, upload_seen, visible_imports
 from ingestion.api.documents import import_document, import_documents, import_url
 from ingestion.api.examples import IMPORT, IMPORT_REQUEST
-from ingestion.api.queries import checked_query
 from ingestion.api.serializers import (
     ImportFilterSerializer,
     ImportRequestSerializer,
@@ -29,14 +29,8 @@ from ingestion.api.serializers import (
 )
 from ingestion.api.whole import StreamingBodyView, receive_whole
 from ingestion.clock import utc_now
-from ingestion.intake import (
-    Wishes,
-    import_begin,
-    import_call_off,
-    import_from_upload,
-    import_hold,
-    import_resume,
-)
+from ingestion.control import import_begin, import_call_off, import_hold, import_resume
+from ingestion.intake import Wishes, import_from_upload
 from ingestion.models import Import, Upload
 from ingestion.profile_store import profile_from, profile_named
 from ingestion.profiles import Profile
@@ -133,7 +127,7 @@ def _media_type(request: Request) -> str:
 
 def _import_upload(request: Request) -> Response:
     """Nothing of the body is read before somebody who may import has asked."""
-    in_address = checked_query(request, WholeQuerySerializer, lists=("map",), only_given=True)
+    in_address = checked_query(request, WholeQuerySerializer, lists=("map",), only_given=True, paged=False)
     checked = ImportRequestSerializer(data=request.data)
     checked.is_valid(raise_exception=True)
     asked = {**checked.validated_data, **{name: in_address[name] for name in in_address if name not in request.data}}
@@ -176,7 +170,7 @@ def _wishes(user: User, asked: dict[str, Any]) -> Wishes:
 
 def _import_whole(request: Request) -> Response:
     """Everything is checked before the first byte of the body is read: nobody sends 10 GB to learn of a misspelling."""
-    asked = checked_query(request, WholeQuerySerializer, lists=("map",))
+    asked = checked_query(request, WholeQuerySerializer, lists=("map",), paged=False)
     user = signed_in(request)
     wishes = _wishes(user, asked)
     profile = wishes.applied_to(profile_named(asked.get("profile", "")))

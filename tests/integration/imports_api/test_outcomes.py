@@ -13,7 +13,7 @@ from django.core import signing
 
 from ingestion import states
 from ingestion.clock import utc_now
-from ingestion.intake import import_call_off
+from ingestion.control import import_call_off
 from ingestion.models import Import, Reject, Source
 from ingestion.rejectfiles import write_reject_files
 from ingestion.services import import_fail

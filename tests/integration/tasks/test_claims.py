@@ -12,7 +12,7 @@ from django.db import connection, transaction
 
 from ingestion import shutdown, states
 from ingestion.clock import utc_now
-from ingestion.intake import import_hold, import_resume
+from ingestion.control import import_hold, import_resume
 from ingestion.models import Chunk, Import, Source as SourceRow
 from ingestion.steps import claims, run as run_module, run_steps
 from ingestion.steps.claims import (

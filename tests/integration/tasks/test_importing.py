@@ -11,7 +11,7 @@ import zstandard
 
 from ingestion import states
 from ingestion.clock import utc_now
-from ingestion.intake import import_call_off, import_hold, import_resume
+from ingestion.control import import_call_off, import_hold, import_resume
 from ingestion.models import Chunk, Import, Segment, Source as SourceRow
 from ingestion.steps import run_steps
 from ingestion.verification import import_verify
