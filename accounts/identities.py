@@ -16,20 +16,15 @@ from hmac import compare_digest
 from typing import Any, Final
 
 from knox.models import AuthToken
-from redis.exceptions import RedisError
 
 from accounts.models import Role, User
 from config.kernel import caching
-from config.kernel.caching import DOUBT, ENTRY_SECONDS, VALUE, cache_key, fill, read_many
+from config.kernel.caching import DOUBT, VALUE, cache_key, fill, read_many
 
 USER_FIELDS: Final = ("id", "email", "name", "is_active", "is_staff", "is_superuser", "version")
 GENERATION: Final = ("authz", "generation")
-# An identity of a former generation is replaced, but never a doubt: its writer may not have committed yet.
-REPLACE: Final = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-return 1
-"""
+# Bounds how long a revoked token could live where Redis is reached by those who ask but not by who revoked it.
+IDENTITY_SECONDS: Final = 5
 OWN_GENERATION: Final = ""
 
 
@@ -145,27 +140,20 @@ def _missed(digest: str, token_entry: bytes | None, generation_entry: bytes | No
         return load_identity(digest, generation=OWN_GENERATION)
     if generation_entry is None:
         # Of processes that make one at once, one wins; what the others store counts for nothing.
-        generation_entry = VALUE + (fill(cache_key(*GENERATION), None, _new_generation) or b"")
+        made = fill(cache_key(*GENERATION), None, _new_generation, seconds=IDENTITY_SECONDS)
+        generation_entry = VALUE + (made or b"")
     generation = generation_entry.removeprefix(VALUE).decode()
-    if token_entry is not None:
-        return _replace(digest, generation)
-    stored = fill(cache_key("token", digest), None, lambda: _stored(load_identity(digest, generation=generation)))
+    stored = fill(
+        cache_key("token", digest),
+        None,
+        lambda: _stored(load_identity(digest, generation=generation)),
+        seconds=IDENTITY_SECONDS,
+        replaces=token_entry,  # of a former generation
+    )
     if stored is None:
         return None
     identity = _parse(VALUE + stored)
     return identity if identity.generation == generation else load_identity(digest, generation=OWN_GENERATION)
-
-
-def _replace(digest: str, generation: str) -> Identity | None:
-    started = time.monotonic()
-    identity = load_identity(digest, generation=generation)
-    if identity is not None and time.monotonic() - started < caching.FILL_WITHIN_SECONDS:
-        value = VALUE + (_stored(identity) or b"")
-        try:
-            caching.client().eval(REPLACE, 1, cache_key("token", digest), DOUBT, value, ENTRY_SECONDS)
-        except (RedisError, OSError) as error:
-            caching.breaker.trip(error)
-    return identity
 
 
 def load_identity(digest: str, *, generation: str) -> Identity | None:

@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from config.kernel.models import CacheDebt
 @pytest.fixture(autouse=True)
 def _fresh(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caching, "breaker", caching.Breaker())
+    monkeypatch.setattr(caching, "teller", caching.Teller())
     assert caching.breaker.allows()
 
 
@@ -105,3 +108,75 @@ def test_a_dead_redis_is_asked_once_in_a_while_only(monkeypatch: pytest.MonkeyPa
     for _ in range(20):
         assert cached("thing", "f", lambda: b"v") == b"v"
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("failures", [1, 4])
+def test_doubt_that_redis_did_not_take_is_told_after_the_commit(monkeypatch: pytest.MonkeyPatch, failures: int) -> None:
+    """Other processes may reach Redis, and do not know that this one did not."""
+    real, key = client(), cache_key("thing", "g")
+    real.set(key, VALUE + b"old")
+    answers = iter([dead_redis()] * failures)
+    monkeypatch.setattr(caching, "client", lambda: next(answers, real))
+    monkeypatch.setattr(caching, "TELL_AGAIN_SECONDS", 0.01)
+    with transaction.atomic():
+        mark_changed("thing", ["g"])
+        assert real.get(key) == VALUE + b"old"
+    if failures > 1:
+        wait_until(lambda: real.get(key) == DOUBT)
+    assert real.get(key) == DOUBT
+    assert 0 < real.pttl(key) <= caching.DOUBT_AFTER_MS
+
+
+def test_what_changes_again_while_it_is_told_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[list[str]] = []
+
+    def tell(keys: list[str]) -> bool:
+        told.append(keys)
+        if len(told) == 1:
+            caching.teller.tell(["x"])
+        return True
+
+    monkeypatch.setattr(caching, "_put_doubts_anew", tell)
+    caching.teller.tell(["x", "y"])
+    wait_until(lambda: len(told) == 2)
+    assert told == [["x", "y"], ["x"]]
+
+
+def test_debt_that_is_committed_after_settling_is_settled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caching, "SETTLE_AGAIN_SECONDS", 0.0)
+    late = caching.Breaker()
+    assert late.allows()
+    for key, expected in (("h", DOUBT), ("i", VALUE + b"old")):  # twice is enough
+        client().set(cache_key("thing", key), VALUE + b"old")
+        CacheDebt.objects.create(key=cache_key("thing", key), created_at=datetime.now(UTC))
+        monkeypatch.setattr(late, "_open_until", 0.0)
+        assert late.allows()
+        assert client().get(cache_key("thing", key)) == expected
+
+
+def test_reader_that_was_stopped_stores_nothing_when_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis keeps the time, however little the reader thinks has passed."""
+    monkeypatch.setattr(caching, "LOAD_LOCK_MS", 20)
+    key = cache_key("thing", "j")
+
+    def stopped() -> bytes:
+        wait_until(lambda: not client().exists(f"{key}:loading"))
+        client().set(f"{key}:loading", b"of another", px=60_000)
+        return b"old"
+
+    assert cached("thing", "j", stopped) == b"old"
+    assert client().get(key) is None
+    assert client().get(f"{key}:loading") == b"of another"
+
+
+def test_who_waited_in_vain_stores_nothing() -> None:
+    client().set(f"{cache_key('thing', 'k')}:loading", b"of another", px=60_000)
+    assert cached("thing", "k", lambda: b"v") == b"v"
+    assert client().get(cache_key("thing", "k")) is None
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    until = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.005)
