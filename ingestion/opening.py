@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Final, cast
 from ingestion.models import Upload
 from ingestion.reader import ByteSource, Source, SourceUnavailable
 from ingestion.reader.source import PLAIN, ZIP, csv_member, kind_of, translated, unpacked, within_limits, without_first
-from ingestion.uploads.reading import UploadReader, UploadWriter, fingerprint_of
+from ingestion.uploads.reading import UploadReader, UploadWriter, upload_fingerprint
 from ingestion.uploads.segments import STORED, UNPACKED
 
 WAIT_SECONDS: Final = 0.1
@@ -97,7 +97,7 @@ class UploadSource:
         Raises:
             SourceUnavailable: they are not there, or will never be.
             CorruptArchive, DecompressionLimit: as for `ingestion.reader.Source`.
-            StorageFullError: there is no room for the decompressed bytes.
+            StorageFullError: there is no room for the decompressed bytes, on the disk or in the owner's quota.
         """
         total = 0
         for block in self._arriving(block_bytes) if self.kind == PLAIN else self._unpacking():
@@ -141,7 +141,7 @@ class UploadSource:
         upload = self._row()
         if upload.state != Upload.State.COMPLETE:
             return None
-        return upload.fingerprint or fingerprint_of(upload.pk)
+        return upload.fingerprint or upload_fingerprint(upload.pk)
 
     def discard(self) -> None:
         """Nothing: what belongs to an upload goes with it."""

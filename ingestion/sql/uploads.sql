@@ -1,8 +1,15 @@
 -- name: bytes_of_owner
--- What counts towards somebody's quota: bytes stored or announced by uploads that are alive. Partial uploads that a
--- final one was made of are counted there.
-SELECT coalesce(sum(greatest(upload.offset_bytes, coalesce(upload.length_bytes, 0))), 0)
+-- What counts towards somebody's quota: bytes stored or announced by uploads that are alive, and what was unpacked of
+-- them. Partial uploads that a final one was made of are counted there.
+SELECT coalesce(sum(greatest(upload.offset_bytes, coalesce(upload.length_bytes, 0))), 0) + coalesce(sum(unpacked.bytes), 0)
 FROM ingestion_upload AS upload
+LEFT JOIN LATERAL (
+    SELECT segment.offset_bytes + segment.length_bytes AS bytes
+    FROM ingestion_segment AS segment
+    WHERE segment.upload_id = upload.id AND segment.content = 'unpacked'
+    ORDER BY segment.number DESC
+    LIMIT 1
+) AS unpacked ON true
 WHERE upload.owner_id = %(owner_id)s
   AND upload.state IN ('receiving', 'complete')
   AND NOT (
@@ -14,6 +21,19 @@ WHERE upload.owner_id = %(owner_id)s
             AND final.state = 'complete'
             AND final.parts ? upload.id::text
       )
+  );
+
+-- name: counted_parts
+-- Bytes of these parts that count by themselves, as no final upload has them yet.
+SELECT coalesce(sum(upload.offset_bytes), 0)
+FROM ingestion_upload AS upload
+WHERE upload.id = ANY(%(parts)s::uuid[])
+  AND NOT EXISTS (
+      SELECT FROM ingestion_upload AS final
+      WHERE final.owner_id = upload.owner_id
+        AND final.concatenation = 'final'
+        AND final.state = 'complete'
+        AND final.parts ? upload.id::text
   );
 
 -- name: lock_quota

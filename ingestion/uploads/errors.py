@@ -125,6 +125,12 @@ class StorageFullError(ApplicationError):
     message = "There is no room for more bytes. What was stored stays; go on when room was made."
 
 
+class NoRoomToUnpackError(StorageFullError):
+    """Whoever owns the upload can make room, so the import pauses, as on a full disk."""
+
+    message = "Its owner has {used_bytes} of {quota_bytes} bytes stored, announced or unpacked."
+
+
 class StorageUnavailableError(ApplicationError):
     code, status = "storage_unavailable", 503
     message = "The storage of uploads does not take or give bytes: {reason}. What was stored stays; try again."

@@ -13,7 +13,8 @@ from django.db import transaction
 from ingestion.models import Segment, Upload
 from ingestion.reader import SourceUnavailable
 from ingestion.reader.source import SAMPLE_BYTES, sample_offsets
-from ingestion.uploads.errors import StorageUnavailableError, UploadTakenOverError
+from ingestion.uploads.errors import NoRoomToUnpackError, StorageUnavailableError, UploadTakenOverError
+from ingestion.uploads.quota import check_room_to_unpack
 from ingestion.uploads.segments import STORED, UNPACKED, NewSegment, SegmentWriter, forget
 from ingestion.uploads.storage import segment_storage
 
@@ -155,6 +156,7 @@ class UploadWriter:
         Raises:
             UploadTakenOverError: somebody else wrote there.
             StorageFullError, StorageUnavailableError: see there; what is durable stays.
+            NoRoomToUnpackError: the owner of the upload has no room for it.
         """
         self._writer.write(data)
         self._store(self._writer.sealed())
@@ -176,6 +178,11 @@ class UploadWriter:
             if _end(self.upload_id, self.content) != self._stored:
                 forget([segment.name for segment in segments])
                 raise UploadTakenOverError(upload_id=self.upload_id)
+            try:
+                check_room_to_unpack(upload_id=self.upload_id, more_bytes=segments[-1].end_bytes - self._stored)
+            except NoRoomToUnpackError:
+                forget([segment.name for segment in segments])
+                raise
             add_segments(self.upload_id, segments, content=self.content)
         self._stored = segments[-1].end_bytes
 
@@ -196,7 +203,7 @@ def add_segments(upload_id: uuid.UUID, segments: Sequence[NewSegment], *, conten
     )
 
 
-def fingerprint_of(upload_id: uuid.UUID, more: Sequence[NewSegment] = ()) -> str:
+def upload_fingerprint(upload_id: uuid.UUID, more: Sequence[NewSegment] = ()) -> str:
     """
     Quick likeness of the stored bytes, equal to `ingestion.reader.Source.fingerprint` of the same file.
 

@@ -24,11 +24,11 @@ from ingestion.uploads.errors import (
     UploadTooLargeError,
     UploadTooLongError,
 )
+from ingestion.uploads.quota import room_bytes
 from ingestion.uploads.segments import NewSegment, SegmentWriter
 from ingestion.uploads.services import (
     Completed,
     Writer,
-    room_bytes,
     segments_store,
     writer_release,
     writer_renew,

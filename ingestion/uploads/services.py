@@ -21,21 +21,20 @@ from django.db import connection, transaction
 from config.kernel.sql import load_queries
 from ingestion import states
 from ingestion.intake import upload_completed
-from ingestion.models import Import, Segment, Upload
+from ingestion.models import AUTO, FINAL, GONE, PARTIAL, Import, Segment, Upload
 from ingestion.uploads.errors import (
     FinalUploadError,
     LengthBelowOffsetError,
     LengthKnownError,
     PartNotUsableError,
     PartUnfinishedError,
-    QuotaExceededError,
     UploadGoneError,
     UploadInUseError,
     UploadNotFoundError,
     UploadTakenOverError,
-    UploadTooLargeError,
 )
-from ingestion.uploads.reading import add_segments, fingerprint_of
+from ingestion.uploads.quota import check_room, counted_bytes
+from ingestion.uploads.reading import add_segments, upload_fingerprint
 from ingestion.uploads.segments import NewSegment, forget
 
 log = structlog.get_logger(__name__)
@@ -43,14 +42,9 @@ queries = load_queries("ingestion", "uploads")
 
 TUS: Final = "tus"
 WHOLE: Final = "whole"
-PARTIAL: Final = "partial"
-FINAL: Final = "final"
-AUTO: Final = "auto"
-MANUAL: Final = "manual"
 
 LEASE_SECONDS: Final = 15
 ASK_SECONDS: Final = 0.05
-GONE: Final = frozenset({Upload.State.TERMINATED, Upload.State.EXPIRED})
 
 Completed = Callable[[Upload], Any]
 """What else happens in the transaction that completes an upload."""
@@ -107,7 +101,7 @@ def upload_create(
         UploadTooLargeError, QuotaExceededError
     """
     with transaction.atomic():
-        _check_room(owner_id, length_bytes=length_bytes)
+        check_room(owner_id, length_bytes=length_bytes)
         upload = Upload.objects.create(
             owner_id=owner_id,
             kind=kind,
@@ -143,7 +137,7 @@ def upload_concatenate(
     Raises:
         PartNotUsableError: a part is none of this owner's partial uploads.
         PartUnfinishedError, UploadGoneError: a part is not finished; its bytes were removed.
-        UploadTooLargeError: together they are too large.
+        UploadTooLargeError, QuotaExceededError: together they are too large; a part counts as often as it is named.
     """
     with transaction.atomic():
         # Locked, so that none is removed before our rows name its blobs; in one order, so that two do not deadlock.
@@ -152,8 +146,7 @@ def upload_concatenate(
             for part in Upload.objects.select_for_update().filter(pk__in=set(parts), owner_id=owner_id).order_by("pk")
         }
         total = sum(_usable_part(part_id, found).offset_bytes for part_id in parts)
-        if total > settings.UPLOAD_MAX_BYTES:
-            raise UploadTooLargeError(limit_bytes=settings.UPLOAD_MAX_BYTES)
+        check_room(owner_id, length_bytes=total, stored_bytes=counted_bytes(found))
         upload = Upload.objects.create(
             owner_id=owner_id,
             filename=description.filename,
@@ -271,7 +264,7 @@ def segments_store(
     end = segments[-1].end_bytes if segments else upload.offset_bytes
     total = end if last and upload.length_bytes is None else upload.length_bytes
     # Before the transaction: it reads from the storage.
-    fingerprint = fingerprint_of(upload.pk, segments) if end == total else ""
+    fingerprint = upload_fingerprint(upload.pk, segments) if end == total else ""
     with transaction.atomic():
         upload = Upload.objects.select_for_update().get(pk=writer.upload_id)
         begin = segments[0].offset_bytes if segments else upload.offset_bytes
@@ -307,7 +300,7 @@ def upload_set_length(*, upload_id: uuid.UUID, length_bytes: int) -> None:
             raise LengthBelowOffsetError(
                 upload_id=upload_id, offset_bytes=upload.offset_bytes, length_bytes=length_bytes
             )
-        _check_room(upload.owner_id, length_bytes=length_bytes, stored_bytes=upload.offset_bytes)
+        check_room(upload.owner_id, length_bytes=length_bytes, stored_bytes=upload.offset_bytes)
         upload.length_bytes = length_bytes
         upload.save(update_fields=["length_bytes"])
 
@@ -365,12 +358,6 @@ def upload_alive(upload_id: uuid.UUID) -> Upload:
     return upload
 
 
-def room_bytes(*, owner_id: str, upload: Upload) -> int:
-    """How many bytes an upload may still grow to, by its own limit and by what its owner has left."""
-    used = _used_bytes(owner_id) - max(upload.offset_bytes, upload.length_bytes or 0)
-    return max(0, min(settings.UPLOAD_MAX_BYTES, settings.UPLOAD_QUOTA_BYTES - used))
-
-
 def _ask_to_yield(upload_id: uuid.UUID, wait_seconds: float | None) -> int | None:
     """Wait until nobody writes; the token of a writer that did not let go in time."""
     until = time.monotonic() + (settings.UPLOAD_YIELD_SECONDS if wait_seconds is None else wait_seconds)
@@ -388,7 +375,7 @@ def _ask_to_yield(upload_id: uuid.UUID, wait_seconds: float | None) -> int | Non
 def _complete(upload: Upload, *, sha256: str, completed: Completed | None, now: datetime) -> None:
     upload.state = Upload.State.COMPLETE
     upload.sha256 = sha256
-    upload.fingerprint = upload.fingerprint or fingerprint_of(upload.pk)
+    upload.fingerprint = upload.fingerprint or upload_fingerprint(upload.pk)
     upload.writer_until = None
     upload.completed_at = now
     upload.expires_at = now + timedelta(days=settings.UPLOAD_FINISHED_DAYS)
@@ -445,24 +432,6 @@ def _copy_segments(final: Upload, parts: Sequence[Upload]) -> None:
             cursor.execute(queries.copy_segments, values)
             number += cursor.rowcount
             offset += part.offset_bytes
-
-
-def _check_room(owner_id: str, *, length_bytes: int | None, stored_bytes: int = 0) -> None:
-    """Refuse what is too large, or more than the owner has left; holds the owner's lock until the transaction ends."""
-    if length_bytes is not None and length_bytes > settings.UPLOAD_MAX_BYTES:
-        raise UploadTooLargeError(limit_bytes=settings.UPLOAD_MAX_BYTES)
-    with connection.cursor() as cursor:
-        cursor.execute(queries.lock_quota, {"owner_id": owner_id})
-    used = _used_bytes(owner_id)
-    # Of what comes without a length at least one byte must have room.
-    wanted = 1 if length_bytes is None else length_bytes - stored_bytes
-    if used + wanted > settings.UPLOAD_QUOTA_BYTES:
-        raise QuotaExceededError(used_bytes=used, quota_bytes=settings.UPLOAD_QUOTA_BYTES)
-
-
-def _used_bytes(owner_id: str) -> int:
-    row = _row(queries.bytes_of_owner, owner_id=owner_id)
-    return int(row[0]) if row else 0
 
 
 def _unfinished_until(now: datetime) -> datetime:

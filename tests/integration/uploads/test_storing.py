@@ -16,13 +16,14 @@ from accounts.models import User
 from ingestion.models import Segment, Upload
 from ingestion.reader import SourceUnavailable, open_source
 from ingestion.uploads.errors import (
+    NoRoomToUnpackError,
     QuotaExceededError,
     StorageFullError,
     UploadGoneError,
     UploadTakenOverError,
     UploadTooLargeError,
 )
-from ingestion.uploads.reading import UploadReader, UploadWriter, fingerprint_of
+from ingestion.uploads.reading import UploadReader, UploadWriter, upload_fingerprint
 from ingestion.uploads.segments import SegmentWriter
 from ingestion.uploads.services import (
     Description,
@@ -114,7 +115,7 @@ def test_fingerprint_is_that_of_the_file(stored: str, alice: User, data: bytes, 
     upload = create(alice, length=len(data))
     store(upload, data[:2_000_000])
     assert store(upload, data[2_000_000:]).fingerprint == expected
-    assert fingerprint_of(upload.pk) == expected
+    assert upload_fingerprint(upload.pk) == expected
 
 
 def test_empty_upload_is_complete_at_once(on_files: Path, alice: User, tmp_path: Path) -> None:
@@ -238,6 +239,47 @@ class TestRoom:
         store(part, b"12345")
         upload_concatenate(owner_id=alice.pk, parts=[part.pk], description=MANUAL, now=NOW)
         create(alice, length=5)
+
+    def test_a_part_counts_as_often_as_it_is_named(self, on_files: Path, alice: User, settings: Settings) -> None:
+        settings.UPLOAD_QUOTA_BYTES = 10
+        part = create(alice, length=4, partial=True)
+        store(part, b"1234")
+        with pytest.raises(QuotaExceededError):
+            upload_concatenate(owner_id=alice.pk, parts=[part.pk] * 3, description=MANUAL, now=NOW)
+        upload_concatenate(owner_id=alice.pk, parts=[part.pk] * 2, description=MANUAL, now=NOW)
+        with pytest.raises(QuotaExceededError) as refused:  # another final one counts in full
+            upload_concatenate(owner_id=alice.pk, parts=[part.pk], description=MANUAL, now=NOW)
+        assert refused.value.data["used_bytes"] == 8
+
+    def test_a_concatenation_that_adds_nothing_fits(self, on_files: Path, alice: User, settings: Settings) -> None:
+        settings.UPLOAD_QUOTA_BYTES = 10
+        parts = [create(alice, length=5, partial=True) for _ in range(2)]
+        for part in parts:
+            store(part, b"12345")
+        upload_concatenate(owner_id=alice.pk, parts=[part.pk for part in parts], description=MANUAL, now=NOW)
+        with pytest.raises(QuotaExceededError):
+            create(alice, length=1)
+
+    def test_what_is_unpacked_counts(self, stored: str, alice: User, settings: Settings, data: bytes) -> None:
+        settings.UPLOAD_QUOTA_BYTES = (5 << 20) // 2
+        upload = create(alice, length=5)
+        with UploadWriter(upload.pk) as writer:
+            for begin in range(0, 2 << 20, 1 << 20):
+                writer.write(data[begin : begin + (1 << 20)])
+                writer.flush()
+            writer.write(data[2 << 20 : (3 << 20) - 1])
+            with pytest.raises(NoRoomToUnpackError):
+                writer.flush()
+        assert UploadReader(upload.pk, "unpacked").stored_bytes() == 2 << 20
+        assert len(list(segment_storage().names(before=datetime.max.replace(tzinfo=UTC)))) == 2
+        with pytest.raises(QuotaExceededError):
+            create(alice, length=1 << 20)
+
+        settings.UPLOAD_QUOTA_BYTES = 4 << 20
+        with UploadWriter(upload.pk) as writer:
+            writer.write(data[writer.offset :])
+            writer.finish()
+        assert b"".join(UploadReader(upload.pk, "unpacked").blocks()) == data
 
 
 class TestBlobs:
