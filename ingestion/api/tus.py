@@ -208,8 +208,10 @@ class UploadView(TusView):
 
     @extend_schema(**upload_schema.HEAD)
     def head(self, request: Request, upload_id: str) -> Response:
-        """The offset (tus: core). Whoever writes right now saves what it has, and stops."""
-        upload = upload_settle(upload_id=_upload(request, upload_id).pk, now=utc_now())
+        """The offset (tus: core). When its owner asks, whoever writes right now saves what it has, and stops."""
+        upload = _upload(request, upload_id)
+        if upload.owner_id == _user(request).pk:
+            upload = upload_settle(upload_id=upload.pk, now=utc_now())
         return Response(headers=state_headers(upload))
 
     @extend_schema(**upload_schema.PATCH)
@@ -223,6 +225,8 @@ class UploadView(TusView):
         upload = _upload(request, upload_id, to_change=True)
         if upload.concatenation == FINAL:
             raise FinalUploadError(upload_id=upload.pk)
+        # Nobody who writes is disturbed for nothing; of a request that was cut off, HEAD has saved what it had.
+        _require_offset(upload, offset)
         writer = writer_take(upload_id=upload.pk)
         try:
             upload = self._checked(upload_alive(upload.pk), offset=offset, length=length)
@@ -241,14 +245,18 @@ class UploadView(TusView):
 
     def _checked(self, upload: Upload, *, offset: int, length: int | None) -> Upload:
         """The upload as the writer finds it, which nobody else changes now."""
-        if offset != upload.offset_bytes:
-            raise OffsetMismatchError(upload_id=upload.pk, offset_bytes=upload.offset_bytes, given_bytes=offset)
+        _require_offset(upload, offset)
         if length is not None:
             upload_set_length(upload_id=upload.pk, length_bytes=length)
             upload.length_bytes = length
         if upload.length_bytes is not None and offset + (self.body.expected_bytes or 0) > upload.length_bytes:
             raise UploadTooLongError(upload_id=upload.pk, length_bytes=upload.length_bytes)
         return upload
+
+
+def _require_offset(upload: Upload, offset: int) -> None:
+    if offset != upload.offset_bytes:
+        raise OffsetMismatchError(upload_id=upload.pk, offset_bytes=upload.offset_bytes, given_bytes=offset)
 
 
 def _received(upload: Upload, writer: Writer | None, body: RequestBody, checksum: Checksum | None) -> Upload:

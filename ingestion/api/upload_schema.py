@@ -140,7 +140,7 @@ HEAD: Final[dict[str, Any]] = {
     "operation_id": "uploads_offset",
     "tags": TAGS,
     "summary": "The offset of an upload",
-    "description": "A request that writes to it right now saves what it has and ends.",
+    "description": "When its owner asks, a request that writes to it right now saves what it has and ends.",
     "parameters": [UPLOAD_ID, TUS_RESUMABLE, _answer("Upload-Offset", "bytes stored", 200)],
     "responses": {200: OpenApiResponse(description="In the headers."), **problem_responses(404, 410, 412)},
 }

@@ -630,6 +630,25 @@ class TestWriters:
             opened.sendall(b"d" * 97)
             assert receive_answer(opened).offset == 100
 
+    def test_who_only_sees_it_disturbs_nobody(
+        self, served: Any, client: Client, slow_patch: Callable[..., Any]
+    ) -> None:
+        path = client.create(100)
+        with slow_patch(path, b"abc") as opened:
+            assert served.client("ada").head(path).status == 200
+            time.sleep(1.5)
+            opened.sendall(b"d" * 97)
+            assert receive_answer(opened).offset == 100
+
+    def test_a_patch_elsewhere_disturbs_nobody(self, client: Client, slow_patch: Callable[..., Any]) -> None:
+        path = client.create(100)
+        with slow_patch(path, b"abc") as opened:
+            answer = client.patch(path, b"x", 50)
+            assert (answer.status, problem(answer)) == (409, "upload_offset_mismatch")
+            time.sleep(1.5)
+            opened.sendall(b"d" * 97)
+            assert receive_answer(opened).offset == 100
+
     def test_a_refused_patch_disturbs_nobody(self, client: Client, slow_patch: Callable[..., Any]) -> None:
         path = client.create(100)
         with slow_patch(path, b"abc") as opened:
