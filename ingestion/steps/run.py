@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Final, TypedDict
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from ingestion import dispatch, shutdown
 from ingestion.clock import utc_now
@@ -14,7 +14,7 @@ from ingestion.models import Import
 from ingestion.profiles import ProfileError, SettlementError
 from ingestion.reader import ReaderError
 from ingestion.services import import_fail, import_pause
-from ingestion.steps.certifying import certify
+from ingestion.steps.certifying import certify, complain
 from ingestion.steps.claims import (
     ALL_STEPS,
     CERTIFY,
@@ -25,6 +25,7 @@ from ingestion.steps.claims import (
     StepClaim,
     StepLostError,
     StepStoppedError,
+    held_for_update,
     step_claim,
     step_release,
     steps_waiting,
@@ -106,6 +107,8 @@ def _attempt(claim: StepClaim) -> None:
         _give_up(claim)
         return
     try:
+        if claim.attempts > MAX_ATTEMPTS:
+            complain(claim, error=_last_error(claim))
         with Keeper(claim) as keeper:
             STEPS[claim.step](claim, keeper)
     except StepLostError:
@@ -138,8 +141,29 @@ def _after_reader_error(claim: StepClaim, error: Exception) -> None:
     if isinstance(error.__cause__, StorageUnavailableError):
         _try_later(claim, error)
         return
-    import_fail(import_id=claim.import_id, now=utc_now(), reason=str(error))
-    step_release(claim=claim, done=True)
+    _fail(claim, str(error))
+
+
+def _fail(claim: StepClaim, reason: str) -> None:
+    if _changed(claim, lambda: import_fail(import_id=claim.import_id, now=utc_now(), reason=reason)):
+        step_release(claim=claim, done=True)
+
+
+def _changed(claim: StepClaim, change: Callable[[], object]) -> bool:
+    """Change the import for a step; not if somebody else does the step by now, or the import was stopped meanwhile."""
+    try:
+        with transaction.atomic():
+            held_for_update(claim)
+            change()
+    except StepLostError:
+        log.info("step_lost")
+    except StepStoppedError:
+        # Certifying an import that has ended cannot be stopped, and must not be tried in a loop.
+        wait_seconds = LONGEST_WAIT_SECONDS if claim.step == CERTIFY else 0
+        step_release(claim=claim, forgiven=True, wait_seconds=wait_seconds)
+    else:
+        return True
+    return False
 
 
 def _after_database_error(claim: StepClaim, error: Exception) -> None:
@@ -159,20 +183,25 @@ def _after_database_error(claim: StepClaim, error: Exception) -> None:
 
 
 def _try_later(claim: StepClaim, error: Exception) -> None:
-    wait_seconds = min(LONGEST_WAIT_SECONDS, 0.2 * 2**claim.attempts)
+    wait_seconds = min(LONGEST_WAIT_SECONDS, 0.2 * 2 ** min(claim.attempts, 16))
     step_release(claim=claim, error=f"{type(error).__name__}: {error}", wait_seconds=wait_seconds)
 
 
 def _pause(claim: StepClaim, reason: str, error: Exception) -> None:
-    log.warning("import_paused", reason=reason)
-    with suppress(ImportNotPausableError):
-        import_pause(import_id=claim.import_id, reason=reason)
-    step_release(claim=claim, error=str(error), forgiven=True)
+    def change() -> None:
+        with suppress(ImportNotPausableError):
+            import_pause(import_id=claim.import_id, reason=reason)
+
+    if _changed(claim, change):
+        log.warning("import_paused", reason=reason)
+        step_release(claim=claim, error=str(error), forgiven=True)
 
 
 def _give_up(claim: StepClaim) -> None:
-    owner = Import.objects.get(pk=claim.import_id)
     doing = {PREPARE: "Preparing", PLAN: "Planning", DRY_RUN: "The dry run"}[claim.step]
-    reason = f"{doing} failed {claim.attempts - 1} times. {owner.step_error or 'Each time its process was killed.'}"
-    import_fail(import_id=claim.import_id, now=utc_now(), reason=reason)
-    step_release(claim=claim, done=True)
+    _fail(claim, f"{doing} failed {claim.attempts - 1} times. {_last_error(claim)}")
+
+
+def _last_error(claim: StepClaim) -> str:
+    error = Import.objects.values_list("step_error", flat=True).get(pk=claim.import_id)
+    return error or "Each time its process was killed."
