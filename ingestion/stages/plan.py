@@ -59,6 +59,7 @@ class Planner:
         running: asked now and then; False ends the planning.
         fence: called in every transaction before it writes; raises when somebody else is to plan now.
         planned: called after new chunks were committed.
+        end: called when all is planned and stored, to set `planned_at` with whatever must be true by then.
     """
 
     def __init__(
@@ -69,12 +70,14 @@ class Planner:
         running: Callable[[], bool],
         fence: Callable[[CursorWrapper], None] = lambda _: None,
         planned: Callable[[], None] = lambda: None,
+        end: Callable[[], None] | None = None,
     ) -> None:
         self._owner = owner
         self._now = now
         self._running = running
         self._fence = fence
         self._planned = planned
+        self._end = end or self._note_planned
         self._number = 0
         self._first_record = 1
         self._pending: list[Chunk] = []
@@ -92,6 +95,9 @@ class Planner:
         for row in SourceRow.objects.filter(owner=self._owner).order_by("number"):
             self._plan_source(row)
         self._flush()
+        self._end()
+
+    def _note_planned(self) -> None:
         with transaction.atomic(), connection.cursor() as cursor:
             self._fence(cursor)
             Import.objects.filter(pk=self._owner.pk, planned_at=None).update(planned_at=self._now())

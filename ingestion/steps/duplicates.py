@@ -4,13 +4,14 @@ import hashlib
 from collections.abc import Callable
 
 import structlog
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, QuerySet
 
 from ingestion import states
 from ingestion.clock import utc_now
 from ingestion.models import Chunk, Import, Source as SourceRow
 from ingestion.reader import ByteSource
-from ingestion.steps.claims import StepClaim, held_for_update
+from ingestion.steps.claims import StepClaim, held_for_update, hold
 
 log = structlog.get_logger(__name__)
 
@@ -21,26 +22,53 @@ def originals(owner: Import, *, fingerprint: str) -> list[Import]:
 
     Only earlier ones: of two that run at once exactly one is the other's duplicate.
     """
-    if owner.forced or owner.dry_run or not fingerprint:
+    if owner.forced:
         return []
-    alike = Import.objects.filter(
-        fingerprint=fingerprint,
-        options_hash=owner.options_hash,
-        created_by_id=owner.created_by_id,
-        pk__lt=owner.pk,
-        dry_run=False,
-        duplicate_of=None,
-    )
-    return list(alike.exclude(planned_at=None).exclude(state__in=[states.FAILED, states.CANCELLED]).order_by("pk"))
+    return list(_alike(owner, fingerprint=fingerprint).filter(pk__lt=owner.pk))
 
 
 def original_of(candidates: list[Import], *, sha256: str) -> Import | None:
     """The candidate whose one source has this SHA-256 (of decompressed bytes)."""
-    for candidate in candidates:
-        known = list(SourceRow.objects.filter(owner=candidate).values_list("sha256", flat=True))
-        if known == [sha256]:
-            return candidate
-    return None
+    return next((candidate for candidate in candidates if _is_of(candidate, sha256)), None)
+
+
+def mark_later(claim: StepClaim, owner: Import, *, fingerprint: str, sha256: str) -> None:
+    """
+    Mark later imports of the same bytes that were read first; they go on, whatever they have done by now.
+
+    Each of two stores its SHA-256 before it looks for the other's, so the one that looks last sees it. Our own row is
+    held as weakly as may be, and only rows of later imports are changed: two that do so never wait for each other.
+
+    Raises:
+        StepLostError, StepStoppedError: see `ingestion.steps.claims`.
+    """
+    later = _alike(owner, fingerprint=fingerprint).filter(pk__gt=owner.pk, forced=False)
+    same = [found.pk for found in later if _is_of(found, sha256)]
+    if not same:
+        return
+    with transaction.atomic(), connection.cursor() as cursor:
+        hold(cursor, claim)
+        Import.objects.filter(pk__in=same, duplicate_of=None).update(duplicate_of=owner)
+    log.info("imports_are_duplicates", import_ids=same, original=owner.pk)
+
+
+def _alike(owner: Import, *, fingerprint: str) -> QuerySet[Import]:
+    if owner.dry_run or not fingerprint:
+        return Import.objects.none()
+    read = SourceRow.objects.filter(owner=OuterRef("pk")).exclude(sha256="")
+    alike = Import.objects.filter(
+        Exists(read),
+        fingerprint=fingerprint,
+        options_hash=owner.options_hash,
+        created_by_id=owner.created_by_id,
+        dry_run=False,
+        duplicate_of=None,
+    )
+    return alike.exclude(state__in=[states.FAILED, states.CANCELLED]).order_by("pk")
+
+
+def _is_of(candidate: Import, sha256: str) -> bool:
+    return list(SourceRow.objects.filter(owner=candidate).values_list("sha256", flat=True)) == [sha256]
 
 
 def sha256_of(source: ByteSource, *, check: Callable[[], None]) -> str:
