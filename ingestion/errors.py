@@ -112,6 +112,12 @@ class SourceNotFoundError(ApplicationError):
     message = "Import {import_id} has no source {source}."
 
 
+class PreviewsBusyError(ApplicationError):
+    code, status = "previews_busy", 503
+    message = "Too many previews are being made. Try again in a moment."
+    headers = {"Retry-After": "5"}
+
+
 class UnreadableSourceError(ApplicationError):
     """`reason` is the reader's own code, such as `unreadable_header`."""
 

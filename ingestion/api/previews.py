@@ -13,7 +13,7 @@ from config.kernel.api.schema import problem_responses
 from ingestion.api.access import ADD, import_seen, signed_in, upload_seen
 from ingestion.api.queries import checked_query
 from ingestion.api.serializers import PreviewQuerySerializer, PreviewSerializer, RecordsQuerySerializer
-from ingestion.errors import BytesGoneError, UnreadableSourceError
+from ingestion.errors import BytesGoneError, PreviewsBusyError, UnreadableSourceError
 from ingestion.intake import GONE, settles_everything
 from ingestion.models import Import, Source, Upload
 from ingestion.opening import source_from_descriptor, source_of_upload
@@ -25,6 +25,7 @@ from ingestion.reader import ByteSource, ReaderError, SourceUnavailable
 from ingestion.uploads.errors import UploadGoneError
 
 ERRORS_SHOWN: Final = 100
+WAIT_SECONDS: Final = 5.0
 AT_ONCE: Final = threading.BoundedSemaphore(2)
 """A preview judges the encoding by up to 64 MiB, as the import will: a web process holds no more than two of them."""
 
@@ -92,12 +93,16 @@ def _seen(upload: Upload, *, profile: Profile, records: int) -> dict[str, Any]:
 
 
 def _look(source: ByteSource, *, profile: Profile, records: int, more_to_come: bool) -> dict[str, Any]:
-    with AT_ONCE:
-        try:
-            opened = detect_source(source, profile=profile, more_to_come=more_to_come)
-            return _document(preview_opened(opened, profile=profile, records=records), profile)
-        except ReaderError as error:
-            raise _refusal(error, source.name) from error
+    # Those who wait hold threads that everything else needs, so they do not wait long.
+    if not AT_ONCE.acquire(timeout=WAIT_SECONDS):
+        raise PreviewsBusyError
+    try:
+        opened = detect_source(source, profile=profile, more_to_come=more_to_come)
+        return _document(preview_opened(opened, profile=profile, records=records), profile)
+    except ReaderError as error:
+        raise _refusal(error, source.name) from error
+    finally:
+        AT_ONCE.release()
 
 
 def _refusal(error: ReaderError, name: str) -> BytesGoneError | UnreadableSourceError:

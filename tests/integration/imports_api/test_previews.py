@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ingestion.api import previews
 from ingestion.models import Upload
 from ingestion.uploads.services import upload_terminate
 from tests.integration.imports_api import scenes
@@ -52,6 +53,18 @@ def test_the_number_of_records_shown_and_judged(people: People) -> None:
     told = look(people, upload, "?records=3").json()
     assert (len(told["records"]), told["prediction"]["records"]) == (3, 500)
     assert look(people, upload, "?records=0").status_code == 400
+
+
+def test_who_finds_no_place_does_not_wait_long(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = uploaded(GOOD)
+    monkeypatch.setattr(previews, "WAIT_SECONDS", 0.1)
+    with previews.AT_ONCE, previews.AT_ONCE:
+        refused = look(people, upload)
+    assert (refused.status_code, refused.json()["code"], refused.headers["Retry-After"]) == (503, "previews_busy", "5")
+    assert look(people, upload).status_code == 200
+    assert look(people, begun(length=10_000)).status_code == 422
+    assert [previews.AT_ONCE.acquire(blocking=False) for _ in range(3)] == [True, True, False]
+    previews.AT_ONCE.release(2)
 
 
 def test_a_packed_upload(people: People) -> None:
