@@ -70,6 +70,11 @@ class OutsideRegionError(ApplicationError):
     message = "Your roles do not reach users of the country {country!r}. Give a country of your regions."
 
 
+class NoLongerAllowedError(ApplicationError):
+    code, status = "permission_denied", 403
+    message = "You may not do this any more."
+
+
 class MorePowerfulUserError(ApplicationError):
     code, status = "more_powerful_user", 403
     message = "User {user_id!r} may do what you may not, so you cannot change this user."

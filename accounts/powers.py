@@ -2,7 +2,8 @@
 Nobody gives what they do not have, and nobody changes somebody who may do more.
 
 Every change of a user is judged twice, under the user's lock: what the user could do before, and what the user can do
-after it. Both must lie within what the acting person may do.
+after it. Both must lie within what the acting person may do, by what is stored now: a request may have waited since it
+was let in, for its body or for a lock.
 """
 
 from collections.abc import Iterable
@@ -11,11 +12,12 @@ from accounts.errors import (
     LimitedToRegionsError,
     MorePowerfulUserError,
     MoreThanYouHaveError,
+    NoLongerAllowedError,
     OutsideRegionError,
     SuperusersOnlyError,
     UserNotFoundError,
 )
-from accounts.identities import Scope, load_scope, scope_of
+from accounts.identities import Scope, load_scope, remember_scope, scope_of
 from accounts.models import Role, User
 from accounts.selectors import visible_countries
 
@@ -27,6 +29,30 @@ def lacking(own: Scope, other: Scope) -> set[str]:
     if shared:
         missing |= {f"{name} in {country}" for name in shared for country in other.countries - own.countries}
     return missing
+
+
+def require_current(actor: User | None, *, permission: str | None = None) -> None:
+    """
+    Read anew who the acting person is and what they may do, for all that is judged afterwards.
+
+    Call it in the transaction of a change, after its locks and before anything changes.
+
+    Args:
+        actor: None: a command or a program of ours.
+        permission: what they must still have.
+    Raises:
+        NoLongerAllowedError: they are not active any more, or lack it.
+    """
+    if actor is None:
+        return
+    stored = User.objects.filter(pk=actor.pk, is_active=True).values("is_staff", "is_superuser").first()
+    if stored is None:
+        raise NoLongerAllowedError
+    actor.is_staff, actor.is_superuser = stored["is_staff"], stored["is_superuser"]
+    scope = load_scope(actor.pk)
+    remember_scope(actor, scope)
+    if permission is not None and not actor.is_superuser and permission not in scope.permissions:
+        raise NoLongerAllowedError
 
 
 def require_power_over(actor: User | None, user: User) -> None:

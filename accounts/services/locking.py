@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from accounts.errors import RegionNotFoundError, RoleNotFoundError, UserNotFoundError
 from accounts.models import Region, Role, User
-from accounts.powers import require_power_over, require_reach
+from accounts.powers import require_current, require_power_over, require_reach
 
 Expect = Callable[[int], None]
 """Is called with the version of the locked row; raises if the caller has seen another."""
@@ -24,11 +24,12 @@ def user_locked(user_id: str, *, actor: User | None, permission: str = CHANGE_US
     the change is all there is.
 
     Raises:
-        UserNotFoundError, MorePowerfulUserError, SuperusersOnlyError.
+        UserNotFoundError, MorePowerfulUserError, SuperusersOnlyError, NoLongerAllowedError.
     """
     user = User.objects.select_for_update().filter(pk=user_id).first()
     if user is None:
         raise UserNotFoundError(user_id=user_id)
+    require_current(actor)
     require_reach(actor, user, permission=permission)
     require_power_over(actor, user)
     return user

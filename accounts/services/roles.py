@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from accounts.caching import roles_changed, users_changed
 from accounts.errors import RoleExistsError, RoleInUseError, UnknownPermissionError, UnknownRoleError
 from accounts.models import Role, RoleMembership, User
-from accounts.powers import require_nothing_gained, require_permissions
+from accounts.powers import require_current, require_nothing_gained, require_permissions
 from accounts.services.locking import Expect, any_version, role_locked, user_locked
 
 ATTRIBUTES: Final = ("name", "is_importable", "is_regional")
@@ -27,12 +27,13 @@ def role_create(*, slug: str, attributes: Mapping[str, Any], actor: User | None 
         RoleExistsError, UnknownPermissionError, MoreThanYouHaveError.
     """
     permissions = permissions_named(attributes.get("permissions", ()))
-    require_permissions(actor, permissions)
     role = Role(slug=slug, created_at=now, updated_at=now)
     for name in ATTRIBUTES:
         setattr(role, name, attributes.get(name, getattr(role, name)))
     try:
         with transaction.atomic():
+            require_current(actor, permission="accounts.add_role")
+            require_permissions(actor, permissions)
             role.save(force_insert=True)
             role.permissions.set(permissions.values())
     except IntegrityError as error:
@@ -51,6 +52,7 @@ def role_update(
     """
     with transaction.atomic():
         role = role_locked(slug)
+        require_current(actor, permission="accounts.change_role")
         expect(role.version)
         before = permission_names(role)
         wanted = permissions_named(attributes["permissions"]) if "permissions" in attributes else None
@@ -83,6 +85,7 @@ def role_delete(*, slug: str, actor: User | None = None, expect: Expect = any_ve
     """
     with transaction.atomic():
         role = role_locked(slug)
+        require_current(actor, permission="accounts.delete_role")
         expect(role.version)
         require_permissions(actor, permission_names(role))
         if role.memberships.exists():

@@ -18,7 +18,7 @@ from accounts.errors import (
     UserNotFoundError,
 )
 from accounts.models import Region, User
-from accounts.powers import require_country, require_nothing_gained
+from accounts.powers import require_country, require_current, require_nothing_gained
 from accounts.services.locking import CHANGE_USER, Expect, any_version, user_locked
 from accounts.services.passwords import check_strength
 from config.kernel.errors import violated_constraint
@@ -53,12 +53,13 @@ def user_create(
         UserExistsError, DuplicateEmailError, WeakPasswordError, SuperusersOnlyError, OutsideRegionError.
     """
     user = User(id=user_id or new_id(now=now), created_at=now, updated_at=now)
-    _apply(user, attributes, actor=actor)
-    require_country(actor, user.country, permission=ADD_USER)
-    if password is not None:
-        check_strength(password, user=user)
-    user.set_password(password)
     with transaction.atomic(), _translated(user.pk):
+        require_current(actor, permission=ADD_USER)
+        _apply(user, attributes, actor=actor)
+        require_country(actor, user.country, permission=ADD_USER)
+        if password is not None:
+            check_strength(password, user=user)
+        user.set_password(password)
         user.save(force_insert=True)
     return user
 

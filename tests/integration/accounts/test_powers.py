@@ -1,12 +1,16 @@
 """Nobody gives what they do not have, nobody changes somebody who may do more; attempts to become an administrator."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
 from rest_framework.test import APIClient
 
+from accounts import services
+from accounts.errors import NoLongerAllowedError, UserNotFoundError
+from accounts.identities import scope_of
 from accounts.models import Region, Role, User
 from tests.integration.accounts.conftest import Client, Person
 
@@ -206,4 +210,94 @@ class TestRegions:
         assert code(client.patch("/regions/north", change, headers=ANY)) == (403, "limited_to_regions")
         assert code(client.delete("/regions/south", headers=ANY)) == (403, "limited_to_regions")
         assert code(client.post("/regions", {"slug": "all", "name": "All", **change})) == (403, "limited_to_regions")
-        assert client_of(person("matt", "mapper")).patch("/regions/north", change, headers=ANY).status_code == 200
+        assert client_of(person("matt", "mapper")).patch("/regions/south", change, headers=ANY).status_code == 200
+
+    def test_who_widens_a_region_has_everywhere_what_its_users_gain(
+        self, person: Person, role: Callable[..., Role], client_of: Client
+    ) -> None:
+        role("mapper", "change_region")
+        matt = person("matt", "mapper")
+        person("dora", "local").regions.add(Region.objects.get(slug="north"))
+        client, wider = client_of(matt), {"countries": ["Norway", "Chile"]}
+        assert code(client.patch("/regions/north", wider, headers=ANY)) == (403, "more_than_you_have")
+        assert client.patch("/regions/north", {"name": "Nord"}, headers=ANY).status_code == 200
+        assert client.patch("/regions/south", wider, headers=ANY).status_code == 200  # nobody gains
+        assert client.patch("/regions/north", {"countries": []}, headers=ANY).status_code == 200
+        role("all", "view_user", "change_user", "add_user", "view_order")
+        matt.memberships.create(role=Role.objects.get(slug="all"))
+        assert client_of(matt).patch("/regions/north", wider, headers=ANY).status_code == 200
+
+
+def assign(actor: User) -> None:
+    services.role_assign(user_id="charlie", slug="integrator", actor=actor)
+
+
+def rename(actor: User) -> None:
+    services.user_update(user_id="charlie", attributes={"name": "C"}, actor=actor, now=datetime.now(UTC))
+
+
+def set_password(actor: User) -> None:
+    services.password_set(user_id="charlie", password=None, actor=actor, now=datetime.now(UTC))
+
+
+def make_user(actor: User) -> None:
+    services.user_create(attributes={"name": "New"}, actor=actor, now=datetime.now(UTC))
+
+
+def make_role(actor: User) -> None:
+    services.role_create(slug="new", attributes={"name": "New"}, actor=actor, now=datetime.now(UTC))
+
+
+def empty_role(actor: User) -> None:
+    services.role_update(slug="integrator", attributes={"permissions": []}, actor=actor, now=datetime.now(UTC))
+
+
+def delete_role(actor: User) -> None:
+    services.role_delete(slug="unused", actor=actor)
+
+
+def make_region(actor: User) -> None:
+    attributes = {"name": "East", "countries": []}
+    services.region_create(slug="east", attributes=attributes, actor=actor, now=datetime.now(UTC))
+
+
+def change_region(actor: User) -> None:
+    services.region_update(slug="west", attributes={"name": "W"}, actor=actor, now=datetime.now(UTC))
+
+
+def delete_region(actor: User) -> None:
+    services.region_delete(slug="west", actor=actor)
+
+
+@pytest.mark.parametrize("taken", ["role", "superuser", "active"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        assign,
+        rename,
+        set_password,
+        make_user,
+        make_role,
+        empty_role,
+        delete_role,
+        make_region,
+        change_region,
+        delete_region,
+    ],
+)
+def test_who_lost_powers_while_a_request_waited_has_lost_them(
+    alice: User, charlie: User, change: Callable[[User], None], taken: str
+) -> None:
+    Region.objects.create(slug="west", name="West", countries=[])
+    Role.objects.create(slug="unused", name="Unused")
+    if taken == "superuser":
+        alice.memberships.all().delete()
+        User.objects.filter(pk="alice").update(is_superuser=True)
+    let_in = User.objects.get(pk="alice")
+    scope_of(let_in)
+    if taken == "role":
+        let_in.memberships.all().delete()
+    else:
+        User.objects.filter(pk="alice").update(**{f"is_{taken}": False})
+    with pytest.raises((NoLongerAllowedError, UserNotFoundError)):
+        change(let_in)
