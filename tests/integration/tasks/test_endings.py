@@ -62,7 +62,7 @@ def test_who_lost_a_step_neither_fails_nor_pauses_its_import(
 def test_who_lost_a_step_does_not_give_it_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     owner = running(desk)
     Import.objects.filter(pk=owner.pk).update(step_attempts=run_module.MAX_ATTEMPTS)
-    usual = run_module.step_claim
+    usual = step_claim
 
     def lost_at_once(**options: Any) -> StepClaim | None:
         claim = usual(**options)

@@ -10,7 +10,8 @@ import pytest
 from ingestion import states
 from ingestion.models import Chunk, Import
 from ingestion.steps import preparing, run as run_module, run_steps
-from ingestion.steps.claims import steps_waiting
+from ingestion.steps.claims import step_claim, steps_waiting
+from ingestion.steps.duplicates import sha256_of
 from ingestion.steps.places import NoPlaceError, dry_runs, followers, lasting, places_divide
 from tests.integration.tasks.conftest import Desk, csv_text
 
@@ -80,7 +81,7 @@ def test_dry_runs_of_a_process_run_one_at_a_time(desk: Desk) -> None:
 def test_step_whose_place_went_to_another_thread_is_given_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     owner = desk.start(desk.upload(csv_text(range(5))), dry_run=True)
     run_steps(steps=["prepare"])
-    usual = run_module.step_claim
+    usual = step_claim
 
     def just_before_another(**options: Any) -> Any:
         claim = usual(**options)
@@ -100,7 +101,7 @@ def test_pass_over_a_big_file_that_looks_known_keeps_nobody_from_preparing(
     first = desk.load(data)
     again = big(desk, data)
     free: list[bool] = []
-    usual = preparing.sha256_of
+    usual = sha256_of
 
     def looking(*args: Any, **options: Any) -> str:
         free.append(preparing._AT_ONCE.acquire(blocking=False) and preparing._AT_ONCE.acquire(blocking=False))
