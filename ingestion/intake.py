@@ -1,6 +1,7 @@
 """From an upload to an import: made or found again, and moved on when its last byte has arrived."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from django.db import transaction
 from config.kernel.errors import ApplicationError
 from ingestion import dispatch, states
 from ingestion.errors import UploadPartialError
-from ingestion.models import Import, Source, Upload
+from ingestion.models import AUTO, GONE, PARTIAL, Import, Source, Upload
 from ingestion.profile_store import profile_named, profile_with
 from ingestion.profiles import Profile
 from ingestion.services import (
@@ -24,12 +25,9 @@ from ingestion.uploads.errors import UploadGoneError, UploadNotFoundError
 
 log = structlog.get_logger(__name__)
 
-QUEUE_SMALL: Final = "small"
-QUEUE_LARGE: Final = "large"
 SMALL_BYTES: Final = 8 << 20
 """An upload up to this size is done by the workers for small ones, so that it never waits for a large one."""
 CANDIDATES: Final = 20
-GONE: Final = (Upload.State.TERMINATED, Upload.State.EXPIRED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +51,12 @@ class Wishes:
         """JSON-safe, without what is not wished."""
         return {name: value for name, value in vars(self).items() if value not in (None, False, {})}
 
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> "Wishes":
+        """From `as_dict`; a wish that this release does not know (a newer one wrote the row) is left out."""
+        known = {each.name for each in fields(cls)}
+        return cls(**{name: value for name, value in given.items() if name in known})
+
     def applied_to(self, profile: Profile) -> Profile:
         """The profile with the wished rules. Raises ProfileInvalidError."""
         return profile_with(
@@ -62,6 +66,9 @@ class Wishes:
             max_errors=self.max_errors,
             max_error_ratio=self.max_error_ratio,
         )
+
+
+NO_WISHES: Final = Wishes()
 
 
 def settles_everything(profile: Profile) -> list[str]:
@@ -90,10 +97,7 @@ def import_from_upload(
     *,
     upload: Upload,
     profile: Profile,
-    parent_id: int | None = None,
-    force: bool = False,
-    dry_run: bool = False,
-    while_uploading: bool = False,
+    wishes: Wishes = NO_WISHES,
     start: bool = True,
     created_by_id: str,
     now: datetime,
@@ -105,10 +109,10 @@ def import_from_upload(
     the same. A failed or cancelled one never is; nor is a dry run that has ended, since what it predicts changes.
 
     Args:
-        profile: with the options of the call applied.
-        parent_id: see `ingestion.services.import_find_or_create`.
-        force: make a new import even if there is a completed one.
-        while_uploading: begin before the last byte has arrived, if the profile settles all formats.
+        profile: with the wishes applied (`Wishes.applied_to`).
+        wishes: `parent_id` as in `ingestion.services.import_find_or_create`; `force`: make a new import even if there
+            is a completed one; `while_uploading`: begin before the last byte has arrived, if the profile settles all
+            formats.
         start: False: wait for `import_begin`.
         now: timezone-aware UTC.
     Returns:
@@ -118,17 +122,17 @@ def import_from_upload(
         UploadPartialError: it is one part of several.
         ParentNotUsableError, ImportNotFoundError: no import can be the child of that parent.
     """
-    options_hash = options_hash_of(profile=profile, parent_id=parent_id, dry_run=dry_run)
+    options_hash = options_hash_of(profile=profile, parent_id=wishes.parent_id, dry_run=wishes.dry_run)
     with transaction.atomic():
         upload = _usable(upload)
         fingerprint = _fingerprint(upload)
         serialise(f"{fingerprint or upload.pk}{options_hash}{created_by_id}")
         known = _known(upload, fingerprint=fingerprint, options_hash=options_hash, created_by_id=created_by_id)
-        if known is not None and not _is_stale(known, force=force):
+        if known is not None and not _is_stale(known, force=wishes.force):
             if known.state == states.OPEN and start:
                 queue_up(known)
             return known, False
-        missing = settles_everything(profile) if while_uploading else []
+        missing = settles_everything(profile) if wishes.while_uploading else []
         complete = upload.state == Upload.State.COMPLETE
         owner = Import.objects.create(
             state=states.OPEN if not start else states.QUEUED if complete else states.UPLOADING,
@@ -137,19 +141,19 @@ def import_from_upload(
             options=profile.as_dict(),
             options_hash=options_hash,
             fingerprint=fingerprint,
-            parent_id=root_of(parent_id),
-            line_base=line_base_after(parent_id),
+            parent_id=root_of(wishes.parent_id),
+            line_base=line_base_after(wishes.parent_id),
             created_by_id=created_by_id,
             created_at=now,
             upload=upload,
-            dry_run=dry_run,
-            forced=force,
-            while_uploading=while_uploading and not missing and not dry_run and not complete,
+            dry_run=wishes.dry_run,
+            forced=wishes.force,
+            while_uploading=wishes.while_uploading and not (missing or wishes.dry_run or complete),
             queue=_queue_for(upload),
         )
         if start:
             dispatch.wake(owner.pk)
-    log.info("import_created", import_id=owner.pk, upload_id=str(upload.pk), state=owner.state, dry_run=dry_run)
+    log.info("import_created", import_id=owner.pk, upload_id=str(upload.pk), state=owner.state, dry_run=owner.dry_run)
     return owner, True
 
 
@@ -160,7 +164,7 @@ def _usable(upload: Upload) -> Upload:
         raise UploadNotFoundError(upload_id=str(upload.pk))
     if held.state in GONE:
         raise UploadGoneError(upload_id=str(held.pk), state=held.state)
-    if held.concatenation == "partial":
+    if held.concatenation == PARTIAL:
         raise UploadPartialError(upload_id=str(held.pk))
     return held
 
@@ -207,7 +211,7 @@ def _why_it_waits(missing: list[str]) -> str:
 def _queue_for(upload: Upload) -> str:
     size = upload.length_bytes if upload.length_bytes is not None else upload.offset_bytes
     known = upload.length_bytes is not None or upload.state == Upload.State.COMPLETE
-    return QUEUE_SMALL if known and size <= SMALL_BYTES else QUEUE_LARGE
+    return dispatch.SMALL if known and size <= SMALL_BYTES else dispatch.LARGE
 
 
 def queue_up(owner: Import) -> None:
@@ -242,12 +246,12 @@ def upload_completed(*, upload: Upload, now: datetime) -> Import | None:
     Returns:
         the import that was made or moved on, if any.
     """
-    if upload.concatenation == "partial":
+    if upload.concatenation == PARTIAL:
         return None
     waiting = list(Import.objects.select_for_update().filter(upload=upload).exclude(state__in=states.ENDED))
     for owner in waiting:
         _move_on(owner, upload)
-    if waiting or upload.start != "auto" or Import.objects.filter(upload=upload).exists():
+    if waiting or upload.start != AUTO or Import.objects.filter(upload=upload).exists():
         return waiting[-1] if waiting else None
     return _made_by_itself(upload, now=now)
 
@@ -267,14 +271,12 @@ def _move_on(owner: Import, upload: Upload) -> None:
 def _made_by_itself(upload: Upload, *, now: datetime) -> Import | None:
     if not upload.owner.has_perm("ingestion.add_import"):
         return None
-    wishes = Wishes(**upload.options)
+    wishes = Wishes.from_dict(upload.options)
     try:
         owner, _ = import_from_upload(
             upload=upload,
             profile=wishes.applied_to(profile_named(upload.profile)),
-            parent_id=wishes.parent_id,
-            force=wishes.force,
-            dry_run=wishes.dry_run,
+            wishes=wishes,
             created_by_id=upload.owner_id,
             now=now,
         )

@@ -1,7 +1,7 @@
 """Imports, their sources and chunks, and what the chunks left behind: rejects and disagreements."""
 
 import uuid
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from django.db import models
 
@@ -39,7 +39,7 @@ class Import(models.Model):
     duplicate_of = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     dry_run = models.BooleanField(default=False)
     while_uploading = models.BooleanField(default=False)
-    # Which workers do it: QUEUE_SMALL or QUEUE_LARGE; "" for imports of the command, which brings its own workers.
+    # Which workers do it: `dispatch.SMALL` or `LARGE`; "" for imports of the command, which brings its own workers.
     queue = models.CharField(max_length=8, blank=True, default="")
     prepared_at = models.DateTimeField(null=True, blank=True)
     # Preparing, planning, dry-running and certifying are one worker's job at a time: a claim like that of a chunk.
@@ -93,6 +93,14 @@ class StoredProfile(models.Model):
         return self.name
 
 
+# `Upload.concatenation`
+PARTIAL: Final = "partial"
+FINAL: Final = "final"
+# `Upload.start`: when its last byte has arrived, or when somebody says so
+AUTO: Final = "auto"
+MANUAL: Final = "manual"
+
+
 class Upload(models.Model):
     """
     Bytes on their way into storage, as a row of immutable segments.
@@ -118,7 +126,7 @@ class Upload(models.Model):
     state = models.CharField(max_length=12, choices=State.choices, default=State.RECEIVING)
     filename = models.CharField(max_length=1024, blank=True)
     profile = models.CharField(max_length=128, blank=True)
-    start = models.CharField(max_length=8, default="auto")
+    start = models.CharField(max_length=8, default=AUTO)
     metadata = models.TextField(blank=True)
     options = models.JSONField(default=dict)
     length_bytes = models.BigIntegerField(null=True, blank=True)
@@ -154,6 +162,10 @@ class Upload(models.Model):
 
     def __str__(self) -> str:
         return f"upload {self.pk} ({self.state})"
+
+
+GONE: Final = frozenset({Upload.State.TERMINATED, Upload.State.EXPIRED})
+"""States of an upload that has no bytes any more."""
 
 
 class Segment(models.Model):

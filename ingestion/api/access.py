@@ -4,23 +4,16 @@ from typing import Final
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
-from rest_framework.request import Request
+from django.db.models import QuerySet
 
 from accounts.models import User
 from ingestion.errors import ImportNotFoundError
-from ingestion.models import Import, Upload
-from ingestion.uploads.errors import UploadNotFoundError
+from ingestion.models import GONE, Import, Upload
+from ingestion.uploads.errors import UploadGoneError, UploadNotFoundError, UploadNotYoursError
 
 ADD: Final = "ingestion.add_import"
 VIEW: Final = "ingestion.view_import"
 CHANGE: Final = "ingestion.change_import"
-
-
-def signed_in(request: Request) -> User:
-    """Who asks; the permission class has let nobody through who is not signed in."""
-    assert isinstance(request.user, User)
-    return request.user
 
 
 def sees_all(user: User) -> bool:
@@ -65,15 +58,55 @@ def import_controlled(user: User, import_id: int) -> Import:
     return owner
 
 
+def visible_uploads(user: User) -> QuerySet[Upload]:
+    """Uploads that the user may know of, and import."""
+    return Upload.objects.all() if sees_all(user) else Upload.objects.filter(owner=user)
+
+
 def upload_seen(user: User, upload_id: UUID) -> Upload:
     """
-    An upload that the user may import.
+    An upload that the user may see and import; its bytes may be gone.
 
     Raises:
         UploadNotFoundError: there is none, or it is somebody else's.
     """
-    allowed = Q() if sees_all(user) else Q(owner=user)
-    upload = Upload.objects.filter(allowed, pk=upload_id).first()
+    upload = visible_uploads(user).filter(pk=upload_id).first()
     if upload is None:
         raise UploadNotFoundError(upload_id=str(upload_id))
     return upload
+
+
+def upload_with_bytes(user: User, upload_id: UUID) -> Upload:
+    """
+    As `upload_seen`, and its bytes are there.
+
+    Raises:
+        UploadNotFoundError: as `upload_seen`.
+        UploadGoneError: its bytes are gone.
+    """
+    upload = upload_seen(user, upload_id)
+    _refuse_gone(upload)
+    return upload
+
+
+def upload_controlled(user: User, upload_id: UUID, *, to_delete: bool = False) -> Upload:
+    """
+    An upload that the user may write to, which only its owner may.
+
+    Args:
+        to_delete: delete it, which those may, too, who control all imports.
+    Raises:
+        UploadNotFoundError: as `upload_seen`.
+        UploadNotYoursError: it may only be looked at.
+        UploadGoneError: its bytes are gone.
+    """
+    upload = upload_seen(user, upload_id)
+    _refuse_gone(upload)
+    if upload.owner_id != user.pk and not (to_delete and user.has_perm(CHANGE)):
+        raise UploadNotYoursError(upload_id=str(upload_id))
+    return upload
+
+
+def _refuse_gone(upload: Upload) -> None:
+    if upload.state in GONE:
+        raise UploadGoneError(upload_id=str(upload.pk), state=upload.state)

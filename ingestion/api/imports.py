@@ -11,13 +11,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.authentication import signed_in
 from accounts.models import User
 from config.kernel.api.conditional import etag_of, not_modified
 from config.kernel.api.idempotency import once
 from config.kernel.api.permissions import SIGNED_IN
 from config.kernel.api.queries import checked_query
 from config.kernel.api.schema import ETAG, IDEMPOTENCY, IF_NONE_MATCH, LOCATION, problem_responses
-from ingestion.api.access import ADD, import_controlled, import_seen, signed_in, upload_seen, visible_imports
+from ingestion.api.access import ADD, import_controlled, import_seen, upload_seen, visible_imports
 from ingestion.api.documents import import_document, import_documents, import_url
 from ingestion.api.examples import IMPORT, IMPORT_REQUEST
 from ingestion.api.serializers import (
@@ -31,11 +32,11 @@ from ingestion.api.whole import StreamingBodyView, receive_whole
 from ingestion.clock import utc_now
 from ingestion.control import import_begin, import_call_off, import_hold, import_resume
 from ingestion.intake import Wishes, import_from_upload
-from ingestion.models import Import, Upload
+from ingestion.models import AUTO, MANUAL, Import, Upload
 from ingestion.profile_store import profile_from, profile_named
 from ingestion.profiles import Profile
 from ingestion.standing import import_mark
-from ingestion.uploads.services import AUTO, MANUAL, Description, upload_terminate
+from ingestion.uploads.services import Description, upload_terminate
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 TAGS: Final = ["imports"]
@@ -137,10 +138,7 @@ def _import_upload(request: Request) -> Response:
     owner, created = import_from_upload(
         upload=upload,
         profile=wishes.applied_to(_profile(asked.get("profile", upload.profile))),
-        parent_id=wishes.parent_id,
-        force=wishes.force,
-        dry_run=wishes.dry_run,
-        while_uploading=wishes.while_uploading,
+        wishes=wishes,
         start=asked["start"],
         created_by_id=user.pk,
         now=now,
@@ -182,9 +180,7 @@ def _import_whole(request: Request) -> Response:
             import_from_upload(
                 upload=upload,
                 profile=profile,
-                parent_id=wishes.parent_id,
-                force=wishes.force,
-                dry_run=wishes.dry_run,
+                wishes=wishes,
                 start=asked["start"],
                 created_by_id=user.pk,
                 now=utc_now(),

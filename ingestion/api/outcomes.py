@@ -15,15 +15,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.authentication import signed_in
 from config.kernel.api.conditional import etag_of, not_modified
 from config.kernel.api.permissions import SIGNED_IN
+from config.kernel.api.queries import checked_query
 from config.kernel.api.schema import problem_responses
 from config.kernel.errors import ApplicationError
 from ingestion import states
-from ingestion.api.access import VIEW, import_seen, signed_in
+from ingestion.api.access import VIEW, import_seen
 from ingestion.api.documents import RAW_SHOWN_BYTES, reject_document
 from ingestion.api.examples import REJECT
-from ingestion.api.queries import checked_query
 from ingestion.api.serializers import (
     CertificateSerializer,
     ChunkSerializer,
@@ -39,8 +40,7 @@ from ingestion.errors import (
     SeveralHeadersError,
     SourceNotFoundError,
 )
-from ingestion.intake import GONE
-from ingestion.models import Chunk, Disagreement, Import, Reject, Source
+from ingestion.models import GONE, Chunk, Disagreement, Import, Reject, Source
 from ingestion.opening import source_of_upload
 from ingestion.reader import SourceUnavailable
 from ingestion.rejectfiles import alike_groups, error_parts, failed_parts
@@ -93,8 +93,8 @@ class RejectsView(generics.GenericAPIView[Reject]):
     )
     def get(self, request: Request, import_id: int) -> Response:
         """Rejected records, error by error."""
-        self._owner = import_seen(signed_in(request), import_id, whole=False)
         self._code = checked_query(request, RejectFilterSerializer).get("code")
+        self._owner = import_seen(signed_in(request), import_id, whole=False)
         page = self.paginate_queryset(self._rows())
         sources = list(Source.objects.filter(owner=self._owner))
         names = {source.number: source.name for source in sources}
@@ -302,6 +302,7 @@ class ChunksView(generics.GenericAPIView[Chunk]):
     )
     def get(self, request: Request, import_id: int) -> Response:
         """Parts of an import."""
+        checked_query(request)
         owner = import_seen(signed_in(request), import_id, whole=False)
         page = self.paginate_queryset(Chunk.objects.filter(owner=owner))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
@@ -323,6 +324,7 @@ class DisagreementsView(generics.GenericAPIView[Disagreement]):
     )
     def get(self, request: Request, import_id: int) -> Response:
         """Values that lost against earlier ones."""
+        checked_query(request)
         owner = import_seen(signed_in(request), import_id, whole=False)
         page = self.paginate_queryset(Disagreement.objects.filter(owner=owner))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)

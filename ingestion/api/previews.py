@@ -8,14 +8,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.authentication import signed_in
 from config.kernel.api.permissions import SIGNED_IN
+from config.kernel.api.queries import checked_query
 from config.kernel.api.schema import problem_responses
-from ingestion.api.access import ADD, import_seen, signed_in, upload_seen
-from ingestion.api.queries import checked_query
+from ingestion.api.access import ADD, import_seen, upload_seen
 from ingestion.api.serializers import PreviewQuerySerializer, PreviewSerializer, RecordsQuerySerializer
 from ingestion.errors import BytesGoneError, PreviewsBusyError, UnreadableSourceError
-from ingestion.intake import GONE, settles_everything
-from ingestion.models import Import, Source, Upload
+from ingestion.intake import settles_everything
+from ingestion.models import GONE, Import, Source, Upload
 from ingestion.opening import source_from_descriptor, source_of_upload
 from ingestion.prepare import detect_source
 from ingestion.preview import Preview, preview_opened

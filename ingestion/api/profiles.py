@@ -13,12 +13,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.authentication import signed_in
 from config.kernel.api.conditional import PreconditionFailedError, etag_of, not_modified, require_match
 from config.kernel.api.idempotency import once
 from config.kernel.api.keys import key_url
 from config.kernel.api.parsing import BodyTooLargeError, StrictJSONParser, parse_json
+from config.kernel.api.queries import checked_query
 from config.kernel.api.schema import ETAG, IDEMPOTENCY, IF_MATCH, IF_NONE_MATCH, LOCATION, problem_responses
-from ingestion.api.access import signed_in
 from ingestion.api.examples import PROFILE
 from ingestion.api.profile_schema import NO_NUL
 from ingestion.api.serializers import ProfileChangeSerializer, ProfileListSerializer, ProfileSerializer
@@ -80,6 +81,7 @@ class ProfilesView(APIView):
     )
     def get(self, request: Request) -> Response:
         """List profiles."""
+        checked_query(request, paged=False)
         return Response({"results": [_entry(kept) for kept in profile_list()]})
 
     @extend_schema(

@@ -18,13 +18,15 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.authentication import signed_in
 from accounts.models import User
 from config.kernel.api.pagination import KeysetPagination
 from config.kernel.api.permissions import SIGNED_IN
+from config.kernel.api.queries import checked_query
 from config.kernel.bodies import RequestBody
 from config.kernel.errors import ApplicationError
 from ingestion.api import upload_schema
-from ingestion.api.access import CHANGE, sees_all
+from ingestion.api.access import upload_controlled, upload_seen, upload_with_bytes, visible_uploads
 from ingestion.api.tus_headers import (
     CONTENT_TYPE,
     VERSION,
@@ -42,22 +44,18 @@ from ingestion.api.tus_headers import (
 from ingestion.api.upload_documents import upload_document, upload_documents
 from ingestion.api.whole import StreamingBodyView
 from ingestion.clock import utc_now
-from ingestion.intake import import_from_upload
-from ingestion.models import Upload
+from ingestion.intake import Wishes, import_from_upload
+from ingestion.models import AUTO, FINAL, Upload
 from ingestion.profiles import Profile
 from ingestion.uploads.checksums import Checksum
 from ingestion.uploads.errors import (
     FinalUploadError,
     OffsetMismatchError,
     UploadNotFoundError,
-    UploadNotYoursError,
     UploadTooLongError,
 )
 from ingestion.uploads.receiving import Receiver
 from ingestion.uploads.services import (
-    AUTO,
-    FINAL,
-    GONE,
     Description,
     Writer,
     upload_alive,
@@ -126,6 +124,7 @@ class UploadsView(TusView):
     @extend_schema(**upload_schema.LIST)
     def get(self, request: Request) -> Response:
         """The uploads that one may see, the newest first."""
+        self._filters = checked_query(request, upload_schema.UploadFilterSerializer)
         pages = self.pagination_class()
         page = pages.paginate_queryset(self._listed(request), request, view=self)
         return pages.get_paginated_response(upload_documents(page or []))
@@ -134,7 +133,7 @@ class UploadsView(TusView):
     def post(self, request: Request) -> Response:
         """Create an upload (tus: creation, creation-with-upload, creation-defer-length, concatenation)."""
         partial, parts = concatenation(request.headers)
-        about, profile = description(request.headers, _user(request))
+        about, profile = description(request.headers, signed_in(request))
         if parts is not None:
             upload = self._concatenate(request, parts, about)
         else:
@@ -145,24 +144,20 @@ class UploadsView(TusView):
 
     def walked(self, ordering: str) -> QuerySet[Upload] | None:
         """No index serves the filters."""
-        filtered = {"state", "owner"} & self.request.query_params.keys()
-        return _visible(_user(self.request)) if filtered else None
+        return visible_uploads(signed_in(self.request)) if self._filters else None
 
     def _listed(self, request: Request) -> QuerySet[Upload]:
-        found = _visible(_user(request))
-        state, owner = request.query_params.get("state"), request.query_params.get("owner")
-        if state is not None:
-            if state not in Upload.State.values:
-                raise refusal("state", f"Can be one of: {', '.join(Upload.State.values)}.")
-            found = found.filter(state=state)
-        return found.filter(owner_id=owner) if owner is not None else found
+        columns = {"state": "state", "owner": "owner_id"}
+        return visible_uploads(signed_in(request)).filter(
+            **{columns[name]: value for name, value in self._filters.items()}
+        )
 
     def _concatenate(self, request: Request, parts: list[uuid.UUID], about: Description) -> Upload:
         if "Upload-Length" in request.headers or "Upload-Defer-Length" in request.headers:
             raise refusal("Upload-Length", "The length of a final upload is that of its parts; do not send it.")
         if self.body.expected_bytes != 0:
             raise refusal("Upload-Concat", "A final upload has no bytes of its own.")
-        return upload_concatenate(owner_id=_user(request).pk, parts=parts, description=about, now=utc_now())
+        return upload_concatenate(owner_id=signed_in(request).pk, parts=parts, description=about, now=utc_now())
 
     def _create(self, request: Request, about: Description, profile: Profile, *, partial: bool) -> Upload:
         length = announced_length(request.headers)
@@ -173,11 +168,11 @@ class UploadsView(TusView):
         if length is not None and (self.body.expected_bytes or 0) > length:
             raise UploadTooLongError(upload_id="", length_bytes=length)
         upload = upload_create(
-            owner_id=_user(request).pk,
+            owner_id=signed_in(request).pk,
             description=about,
             length_bytes=length,
             partial=partial,
-            created=None if partial else _follower(_user(request), about, profile),
+            created=None if partial else _follower(signed_in(request), about, profile),
             now=utc_now(),
         )
         if not brings_bytes:
@@ -204,13 +199,14 @@ class UploadView(TusView):
     @extend_schema(**upload_schema.SHOW)
     def get(self, request: Request, upload_id: str) -> Response:
         """An upload with its imports, as JSON."""
-        return Response(upload_document(_upload(request, upload_id, gone=True)), headers={"Cache-Control": "no-store"})
+        upload = upload_seen(signed_in(request), _upload_id(upload_id))
+        return Response(upload_document(upload), headers={"Cache-Control": "no-store"})
 
     @extend_schema(**upload_schema.HEAD)
     def head(self, request: Request, upload_id: str) -> Response:
         """The offset (tus: core). When its owner asks, whoever writes right now saves what it has, and stops."""
-        upload = _upload(request, upload_id)
-        if upload.owner_id == _user(request).pk:
+        upload = upload_with_bytes(signed_in(request), _upload_id(upload_id))
+        if upload.owner_id == signed_in(request).pk:
             upload = upload_settle(upload_id=upload.pk, now=utc_now())
         return Response(headers=state_headers(upload))
 
@@ -222,7 +218,7 @@ class UploadView(TusView):
         if offset is None:
             raise refusal("Upload-Offset", "Say at which byte these go on.")
         checksum = _checksum(request)
-        upload = _upload(request, upload_id, to_change=True)
+        upload = upload_controlled(signed_in(request), _upload_id(upload_id))
         if upload.concatenation == FINAL:
             raise FinalUploadError(upload_id=upload.pk)
         # Nobody who writes is disturbed for nothing; of a request that was cut off, HEAD has saved what it had.
@@ -240,7 +236,8 @@ class UploadView(TusView):
     @extend_schema(**upload_schema.DELETE)
     def delete(self, request: Request, upload_id: str) -> Response:
         """Delete the bytes of an upload (tus: termination)."""
-        upload_terminate(upload_id=_upload(request, upload_id, to_change=True).pk)
+        upload = upload_controlled(signed_in(request), _upload_id(upload_id), to_delete=True)
+        upload_terminate(upload_id=upload.pk)
         return Response(status=204)
 
     def _checked(self, upload: Upload, *, offset: int, length: int | None) -> Upload:
@@ -267,18 +264,15 @@ def _received(upload: Upload, writer: Writer | None, body: RequestBody, checksum
 
 def _follower(user: User, about: Description, profile: Profile) -> Any:
     """What makes the import that is to begin while the bytes still arrive."""
-    options = about.options or {}
-    if about.start != AUTO or not options.get("while_uploading") or not user.has_perm("ingestion.add_import"):
+    wishes = Wishes.from_dict(about.options or {})
+    if about.start != AUTO or not wishes.while_uploading or not user.has_perm("ingestion.add_import"):
         return None
 
     def follow(upload: Upload) -> None:
         import_from_upload(
             upload=upload,
             profile=profile,
-            parent_id=options.get("parent_id"),
-            force=options.get("force", False),
-            dry_run=options.get("dry_run", False),
-            while_uploading=True,
+            wishes=wishes,
             created_by_id=user.pk,
             now=utc_now(),
         )
@@ -286,33 +280,14 @@ def _follower(user: User, about: Description, profile: Profile) -> Any:
     return follow
 
 
-def _visible(user: User) -> QuerySet[Upload]:
-    return Upload.objects.all() if sees_all(user) else Upload.objects.filter(owner=user)
-
-
-def _upload(request: Request, upload_id: str, *, to_change: bool = False, gone: bool = False) -> Upload:
-    """
-    An upload that this user may see.
-
-    Args:
-        to_change: and write to, or delete.
-        gone: one without its bytes will do.
-    Raises:
-        UploadNotFoundError, UploadGoneError, UploadNotYoursError
-    """
-    user = _user(request)
+def _upload_id(text: str) -> uuid.UUID:
+    """What stands in the address; raises UploadNotFoundError."""
     try:
-        upload = Upload.objects.filter(pk=uuid.UUID(upload_id)).first()
+        upload_id = uuid.UUID(text)
     except ValueError:
-        upload = None
-    if upload is None or not (upload.owner_id == user.pk or sees_all(user)):
-        raise UploadNotFoundError(upload_id=upload_id)
-    structlog.contextvars.bind_contextvars(upload_id=str(upload.pk))
-    if not gone and upload.state in GONE:
-        upload_alive(upload.pk)
-    if to_change and upload.owner_id != user.pk and not (request.method == "DELETE" and user.has_perm(CHANGE)):
-        raise UploadNotYoursError(upload_id=upload_id)
-    return upload
+        raise UploadNotFoundError(upload_id=text) from None
+    structlog.contextvars.bind_contextvars(upload_id=str(upload_id))
+    return upload_id
 
 
 def _require_type(request: Request) -> None:
@@ -324,8 +299,3 @@ def _require_type(request: Request) -> None:
 def _checksum(request: Request) -> Checksum | None:
     value = request.headers.get("Upload-Checksum")
     return None if value is None else Checksum.from_header(value.strip())
-
-
-def _user(request: Request) -> User:
-    assert isinstance(request.user, User)
-    return request.user

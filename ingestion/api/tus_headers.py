@@ -22,13 +22,13 @@ from config.kernel.errors import ApplicationError
 from ingestion.api.access import import_controlled
 from ingestion.errors import ImportNotFoundError, ProfileInvalidError, UnknownProfileError
 from ingestion.intake import Wishes
-from ingestion.models import Upload
+from ingestion.models import AUTO, FINAL, MANUAL, PARTIAL, Upload
 from ingestion.profile_store import profile_named
 from ingestion.profiles import Profile
 from ingestion.services import root_of
 from ingestion.uploads.checksums import ALGORITHMS
 from ingestion.uploads.errors import UploadTooLargeError
-from ingestion.uploads.services import AUTO, MANUAL, PARTIAL, Description
+from ingestion.uploads.services import Description
 
 VERSION: Final = "1.0.0"
 EXTENSIONS: Final = (
@@ -86,7 +86,7 @@ def concatenation(headers: Mapping[str, str]) -> tuple[bool, list[uuid.UUID] | N
     if value in ("", PARTIAL):
         return value == PARTIAL, None
     kind, _, parts = value.partition(";")
-    if kind.strip() != "final" or not parts.strip():
+    if kind.strip() != FINAL or not parts.strip():
         raise refusal("Upload-Concat", 'It is "partial", or "final;" and the URLs of the parts with spaces between.')
     return False, [_part_id(url) for url in parts.split()]
 

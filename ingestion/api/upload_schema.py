@@ -7,7 +7,8 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework import serializers
 
 from config.kernel.api.schema import problem_responses
-from ingestion.models import Upload
+from config.kernel.api.strict import KeyField, StrictSerializer
+from ingestion.models import AUTO, FINAL, MANUAL, PARTIAL, Upload
 
 PHRASES: Final = {460: "Checksum Mismatch"}
 TAGS: Final = ["uploads"]
@@ -21,6 +22,13 @@ language (tus-js-client, Uppy, tuspy, …).
 `Upload-Metadata` holds pairs of a key and a base64 value: `filename`, `profile` (its name), `start` (`auto`: import
 when the last byte has arrived, the default, or `manual`), `on_conflict`, `parent` (id of the import whose mended
 rejects these are), `dry_run`, `force`, and `while_uploading` (begin before the last byte has arrived)."""
+
+
+class UploadFilterSerializer(StrictSerializer):
+    """Which uploads to list."""
+
+    state = serializers.ChoiceField(choices=Upload.State.values, required=False)
+    owner = KeyField(required=False, help_text="id of a user")
 
 
 class UploadImportSerializer(serializers.Serializer[Any]):
@@ -41,12 +49,12 @@ class UploadSerializer(serializers.Serializer[Any]):
     state = serializers.ChoiceField(choices=Upload.State.values)
     filename = serializers.CharField(allow_blank=True)
     profile = serializers.CharField(allow_blank=True, help_text="empty: the default one")
-    start = serializers.ChoiceField(choices=["auto", "manual"])
+    start = serializers.ChoiceField(choices=[AUTO, MANUAL])
     options = serializers.DictField(help_text="of the import that is made when it is complete")
     offset = serializers.IntegerField(help_text="bytes that are stored")
     length = serializers.IntegerField(allow_null=True, help_text="bytes announced; null: not known yet")
     sha256 = serializers.CharField(allow_null=True, help_text="of all bytes, where it is known")
-    concatenation = serializers.ChoiceField(choices=["partial", "final"], allow_null=True)
+    concatenation = serializers.ChoiceField(choices=[PARTIAL, FINAL], allow_null=True)
     parts = serializers.ListField(child=serializers.UUIDField(), help_text="partial uploads of a final one")
     created_at = serializers.DateTimeField()
     completed_at = serializers.DateTimeField(allow_null=True)
@@ -64,7 +72,7 @@ EXAMPLE: Final = OpenApiExample(
         "state": "receiving",
         "filename": "orders.csv",
         "profile": "sluice",
-        "start": "auto",
+        "start": AUTO,
         "options": {"on_conflict": "update"},
         "offset": 67108864,
         "length": 12884901888,
@@ -100,10 +108,7 @@ LIST: Final[dict[str, Any]] = {
     "tags": TAGS,
     "summary": "List uploads",
     "description": "One's own, newest first; with view_import everybody's.",
-    "parameters": [
-        OpenApiParameter("state", str, enum=Upload.State.values),
-        OpenApiParameter("owner", str, description="id of a user"),
-    ],
+    "parameters": [UploadFilterSerializer],
     "responses": {200: OpenApiResponse(UploadSerializer(many=True), examples=[EXAMPLE]), **problem_responses(400, 412)},
 }
 CREATE: Final[dict[str, Any]] = {

@@ -13,7 +13,7 @@ from django.core.files.storage import storages
 from accounts.models import User
 from ingestion import shutdown
 from ingestion.clock import utc_now
-from ingestion.intake import import_from_upload
+from ingestion.intake import Wishes, import_from_upload
 from ingestion.models import Import, Upload
 from ingestion.profiles import Profile, load_profile
 from ingestion.slices import ChunkWork
@@ -85,7 +85,8 @@ class Desk:
     def start(self, upload: Upload, **options: Any) -> Import:
         """An import of it, started."""
         options = {"profile": load_profile("sluice"), "created_by_id": self.owner.pk, "now": utc_now()} | options
-        owner, _ = import_from_upload(upload=upload, **options)
+        wishes = Wishes(**{name: options.pop(name) for name in vars(Wishes()).keys() & options.keys()})
+        owner, _ = import_from_upload(upload=upload, wishes=wishes, **options)
         return owner
 
     def load(self, *parts: bytes, **options: Any) -> Import:
