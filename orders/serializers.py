@@ -236,10 +236,6 @@ class OrderFilters(StrictSerializer):
     ordered_at__lt = MomentField(required=False)
 
 
-class NoFilters(StrictSerializer):
-    """Query parameters of a list without filters."""
-
-
 class ItemFilters(StrictSerializer):
     """Query parameters of /items."""
 

@@ -23,6 +23,7 @@ from config.kernel.api.idempotency import once
 from config.kernel.api.keys import key_url
 from config.kernel.api.pagination import read_ordering
 from config.kernel.api.permissions import SIGNED_IN
+from config.kernel.api.queries import checked_query
 from config.kernel.api.schema import (
     ETAG,
     IDEMPOTENCY,
@@ -47,7 +48,6 @@ from orders.serializers import (
     ItemSerializer,
     LineSerializer,
     NewOrder,
-    NoFilters,
     OrderAmendment,
     OrderFilters,
     OrderSerializer,
@@ -57,7 +57,6 @@ from orders.serializers import (
 )
 
 JSON: Final = "application/json"
-PAGING: Final = ("cursor", "limit", "ordering", "format")
 NOT_MODIFIED: Final = {304: None}
 
 
@@ -79,7 +78,7 @@ class OrderList(GenericAPIView[Order]):
     )
     def get(self, request: Request) -> Response:
         """One page of orders."""
-        filters, access = _filters(OrderFilters, request), access_of(request.user)
+        filters, access = checked_query(request, OrderFilters), access_of(request.user)
         ordering = read_ordering(request, self)[0]
         with statement_timeout(TIMEOUT_MS):
             self._list = selectors.orders_list(filters, access, ordering=ordering)
@@ -197,8 +196,8 @@ class OrderLines(GenericAPIView[OrderLine]):
     )
     def get(self, request: Request, id: str) -> Response:
         """One page of lines."""
+        checked_query(request)
         selectors.order_seen(id, access_of(request.user))
-        _filters(NoFilters, request)
         page = self.paginate_queryset(selectors.order_lines(id))
         return self.get_paginated_response(LineSerializer(page, many=True).data)
 
@@ -272,7 +271,7 @@ class ItemList(GenericAPIView[Item]):
     )
     def get(self, request: Request) -> Response:
         """One page of items."""
-        self._filters = _filters(ItemFilters, request)
+        self._filters = checked_query(request, ItemFilters)
         page = self.paginate_queryset(selectors.items(self._filters))
         return self.get_paginated_response([describe_item(item) for item in page or []])
 
@@ -354,14 +353,6 @@ class ItemRetire(APIView):
         """Retire it; one that is retired stays so."""
         expected = expected_versions(request, required=False)
         return _item_response(services.item_retire(sku=sku, expected=expected, now=timezone.now()))
-
-
-def _filters(serializer_class: Any, request: Request) -> dict[str, Any]:
-    """Query parameters besides those of paging; an unknown one is refused, because it would be silently ignored."""
-    given = {name: value for name, value in request.query_params.items() if name not in PAGING}
-    serializer = serializer_class(data=given)
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)
 
 
 def _conditions(request: Request) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.contrib.auth import authenticate, login, logout
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware, get_token
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from knox.models import AuthToken
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
@@ -15,12 +15,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import services
-from accounts.api.answers import PAGING, now, valid
+from accounts.api.answers import now, valid
 from accounts.api.schema import USER
 from accounts.api.serializers import (
     SignInSerializer,
     TokenCreateSerializer,
     TokenMadeSerializer,
+    TokenOwnerSerializer,
     TokenSerializer,
     WhoAmISerializer,
 )
@@ -35,11 +36,9 @@ from accounts.powers import require_power_over, require_reach
 from accounts.selectors import visible_countries
 from config.kernel.api.pagination import KeysetPagination
 from config.kernel.api.permissions import PUBLIC, SIGNED_IN
+from config.kernel.api.queries import checked_query
 from config.kernel.api.schema import LOCATION, problem_responses
 
-OWNER = OpenApiParameter(
-    "user_id", str, description="Whose; one's own if left out, else it needs the permission to change users."
-)
 TOKEN = {
     "key": "0123456789abcde",
     "user_id": "u101",
@@ -67,7 +66,7 @@ WHO_EXAMPLE = OpenApiExample(
     get=extend_schema(
         operation_id="tokens_list",
         summary="List tokens",
-        parameters=[OWNER],
+        parameters=[TokenOwnerSerializer],
         responses={200: TokenSerializer(many=True), **problem_responses(400, 404)},
         examples=[TOKEN_EXAMPLE],
     ),
@@ -90,7 +89,7 @@ class TokensView(APIView):
     orderings: ClassVar = {"-created_at": ("-created", "-digest"), "created_at": ("created", "digest")}
 
     def get(self, request: Request) -> Response:
-        tokens = AuthToken.objects.filter(user=owner_of(request))
+        tokens = AuthToken.objects.filter(user=owner_of(request, paged=True))
         paginator = KeysetPagination()
         page = paginator.paginate_queryset(tokens, request, view=self)
         return paginator.get_paginated_response([describe_token(each, request) for each in page])
@@ -110,8 +109,8 @@ class TokensView(APIView):
         operation_id="tokens_revoke",
         summary="Revoke a token",
         description="It is refused at once, everywhere.",
-        parameters=[OWNER],
-        responses={204: None, **problem_responses(404)},
+        parameters=[TokenOwnerSerializer],
+        responses={204: None, **problem_responses(400, 404)},
     )
 )
 @extend_schema(tags=["tokens"])
@@ -209,10 +208,9 @@ def who_am_i(request: Request) -> dict[str, Any]:
     }
 
 
-def owner_of(request: Request) -> User:
+def owner_of(request: Request, *, paged: bool = False) -> User:
     """Whose tokens a request is about: `user_id`, or one's own."""
-    given = {name: value for name, value in request.query_params.items() if name not in PAGING}
-    actor = signed_in(request)
+    given, actor = checked_query(request, TokenOwnerSerializer, paged=paged), signed_in(request)
     return owner_named(actor, given.get("user_id", actor.pk))
 
 

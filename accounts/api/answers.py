@@ -1,4 +1,4 @@
-"""What the views share: filters from the query, answers with an ETag, the moment of a request."""
+"""What the views share: checked bodies, answers with an ETag, the moment of a request."""
 
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -12,7 +12,6 @@ from accounts.services.locking import Expect
 from config.kernel.api.conditional import etag_of, not_modified, require_match
 from config.kernel.api.strict import StrictSerializer
 
-PAGING: Final = frozenset({"cursor", "limit", "ordering"})
 PRIVATE: Final = "private, no-cache"  # may be kept by the reader, who asks each time whether it still holds
 
 
@@ -26,12 +25,6 @@ def valid(serializer_class: type[StrictSerializer], data: Any) -> dict[str, Any]
     serializer = serializer_class(data=data)
     serializer.is_valid(raise_exception=True)
     return cast("dict[str, Any]", serializer.validated_data)
-
-
-def filters_of(serializer_class: type[StrictSerializer], request: Request) -> dict[str, Any]:
-    """The filters of a list. Raises ValidationError, also for names that are none."""
-    given = {name: value for name, value in request.query_params.items() if name not in PAGING}
-    return valid(serializer_class, given)
 
 
 def expected(request: Request) -> Expect:

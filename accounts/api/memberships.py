@@ -27,6 +27,7 @@ from accounts.models import Region, RoleMembership
 from config.kernel.api.keys import key_url
 from config.kernel.api.pagination import KeysetPagination
 from config.kernel.api.permissions import SIGNED_IN
+from config.kernel.api.queries import checked_query
 from config.kernel.api.schema import LOCATION, problem_responses
 
 GIVEN = OpenApiExample(
@@ -110,6 +111,7 @@ class UserRolesView(APIView):
     orderings: ClassVar = {"created": ("id",)}
 
     def get(self, request: Request, id: str) -> Response:
+        checked_query(request)
         memberships = visible_user(signed_in(request), id).memberships.select_related("role")
         paginator = KeysetPagination()
         page = paginator.paginate_queryset(memberships, request, view=self)
@@ -192,6 +194,7 @@ class UserRegionsView(APIView):
     orderings: ClassVar = {"slug": ("slug",)}
 
     def get(self, request: Request, id: str) -> Response:
+        checked_query(request)
         regions = visible_user(signed_in(request), id).regions.all()
         paginator = KeysetPagination()
         page = paginator.paginate_queryset(regions, request, view=self)

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import services
-from accounts.api.answers import described, expected, filters_of, now, rendered, valid
+from accounts.api.answers import described, expected, now, rendered, valid
 from accounts.api.schema import REGION_EXAMPLE, ROLE_EXAMPLE
 from accounts.api.serializers import (
     RegionChangeSerializer,
@@ -28,8 +28,8 @@ from accounts.errors import RegionNotFoundError, RoleNotFoundError
 from accounts.models import Region
 from config.kernel.api.idempotency import once
 from config.kernel.api.pagination import KeysetPagination
+from config.kernel.api.queries import checked_query
 from config.kernel.api.schema import ETAG, IDEMPOTENCY, IF_MATCH, IF_NONE_MATCH, LOCATION, problem_responses
-from config.kernel.api.strict import StrictSerializer
 
 NEW_ROLE = OpenApiExample(
     "a role",
@@ -82,7 +82,7 @@ class RolesView(APIView):
     orderings: ClassVar = {"slug": ("slug",), "-slug": ("-slug",)}
 
     def get(self, request: Request) -> Response:
-        filters_of(StrictSerializer, request)
+        checked_query(request)
         paginator = KeysetPagination()
         page = paginator.paginate_queryset(described_roles(), request, view=self)
         return paginator.get_paginated_response([describe_role(each) for each in page])
@@ -187,7 +187,7 @@ class RegionsView(APIView):
     orderings: ClassVar = {"slug": ("slug",), "-slug": ("-slug",)}
 
     def get(self, request: Request) -> Response:
-        filters_of(StrictSerializer, request)
+        checked_query(request)
         paginator = KeysetPagination()
         page = paginator.paginate_queryset(Region.objects.all(), request, view=self)
         return paginator.get_paginated_response([describe_region(each) for each in page])

@@ -259,6 +259,14 @@ class RegionToAssignSerializer(StrictSerializer):
     region = TextField(max_length=MAX_SLUG)
 
 
+class TokenOwnerSerializer(StrictSerializer):
+    """Whose tokens."""
+
+    user_id = KeyField(
+        required=False, help_text="whose; one's own if left out, else it needs the permission to change users"
+    )
+
+
 class TokenSerializer(serializers.Serializer[Any]):
     """A token, as far as it is stored."""
 

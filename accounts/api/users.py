@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import selectors, services
-from accounts.api.answers import described, expected, filters_of, now, rendered, valid
+from accounts.api.answers import described, expected, now, rendered, valid
 from accounts.api.schema import USER_EXAMPLE
 from accounts.api.serializers import (
     UserChangeSerializer,
@@ -32,6 +32,7 @@ from config.kernel.api.idempotency import once
 from config.kernel.api.keys import key_url
 from config.kernel.api.pagination import KeysetPagination
 from config.kernel.api.permissions import SIGNED_IN
+from config.kernel.api.queries import checked_query
 from config.kernel.api.schema import ETAG, IDEMPOTENCY, IF_MATCH, IF_NONE_MATCH, LOCATION, problem_responses
 from config.kernel.caching import VALUE, cache_key, fill, read_many
 
@@ -90,7 +91,7 @@ class UsersView(APIView):
 
     def get(self, request: Request) -> Response:
         user = signed_in(request)
-        self._filters = filters_of(UserFilterSerializer, request)
+        self._filters = checked_query(request, UserFilterSerializer)
         self._limited = selectors.visible_countries(user, permission=VIEW_USERS) is not None
         ordering = request.query_params.get("ordering", next(iter(self.orderings)))
         users = selectors.users_filtered(selectors.users_visible(user), self._filters)
