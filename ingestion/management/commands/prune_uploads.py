@@ -1,10 +1,11 @@
-"""Remove what nobody needs any more: expired uploads, blobs left by crashes, old idempotency keys, dead tokens."""
+"""Remove what nobody needs any more: expired uploads, blobs left by crashes, idempotency keys, tokens, sessions."""
 
 import signal
 import threading
 from typing import Any
 
 import structlog
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import OperationalError, close_old_connections
 from django.db.models import QuerySet
@@ -21,7 +22,7 @@ log = structlog.get_logger(__name__)
 class Command(BaseCommand):
     help = (
         "Remove the bytes of expired uploads (never while an unfinished import reads them) and blobs that crashes "
-        "left; forget old idempotency keys and expired tokens."
+        "left; forget old idempotency keys, expired tokens and expired sessions."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -52,6 +53,7 @@ class Command(BaseCommand):
             "idempotency_keys": idempotency.prune(now=now),
             "tokens": _tokens().filter(expiry__lt=now).delete()[0],
         }
+        SessionStore.clear_expired()
         log.info("pruned", **counts)
         print(", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items()) + " removed")
 
