@@ -1,6 +1,6 @@
 """What all pages of the admin share: lists that stay fast on tables of any length, and rows that are only looked at."""
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin
 from django.core.paginator import Paginator
@@ -18,7 +18,7 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     @cached_property
     def count(self) -> int:
         rows: Any = self.object_list
-        return min(rows.order_by()[: COUNTED_AT_MOST + 1].count(), COUNTED_AT_MOST)
+        return min(int(rows.order_by()[: COUNTED_AT_MOST + 1].count()), COUNTED_AT_MOST)
 
 
 class BoundedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -27,7 +27,7 @@ class BoundedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     paginator = BoundedPaginator
     show_full_result_count = False
     list_per_page = 50
-    sortable_by: tuple[str, ...] = ()
+    sortable_by: ClassVar[tuple[str, ...]] = ()
 
 
 class ReadOnlyAdmin(BoundedAdmin):

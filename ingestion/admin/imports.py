@@ -1,7 +1,7 @@
 """Imports: where they stand, counting while one looks; start, pause, resume, cancel."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -53,11 +53,11 @@ class ImportAdmin(ReadOnlyAdmin):
         "age",
     )
     list_filter = ("state", "dry_run", "queue")
-    search_fields: Sequence[str] = ("=id", "=created_by__id", "=upload__filename")
+    search_fields = ("=id", "=created_by__id", "=upload__filename")
     search_help_text = "number of an import, id of a person, or name of an uploaded file"
     list_select_related = ("upload",)
     ordering = ("-pk",)
-    actions: ClassVar = ["start_selected", "pause_selected", "resume_selected", "cancel_selected"]
+    actions = ["start_selected", "pause_selected", "resume_selected", "cancel_selected"]
     change_form_template = "admin/ingestion/import/detail.html"
     change_list_template = "admin/ingestion/import/list.html"
 
@@ -137,7 +137,7 @@ class ImportAdmin(ReadOnlyAdmin):
         except ApplicationError as error:
             self.message_user(request, str(error), messages.ERROR)
             return
-        self.log_change(request, owner, f"{verb}")  # type: ignore[no-untyped-call]
+        self.log_change(request, owner, f"{verb}")
         self.message_user(request, f"Import {import_id}: {told}.", messages.SUCCESS)
 
     # Addresses of its own

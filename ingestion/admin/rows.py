@@ -41,7 +41,7 @@ class OfOneImportAdmin(ReadOnlyAdmin):
 
     ordering: ClassVar[Any] = ("pk",)
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         return lookup in ("owner__id__exact", "owner__id", "code", "state") or super().lookup_allowed(
             lookup, value, request
         )

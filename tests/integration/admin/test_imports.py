@@ -41,7 +41,8 @@ def running() -> Import:
         started_at=now, planned_at=now, prepared_at=now, upload=upload, queue="small",
     )  # fmt: skip
     Source.objects.create(owner=found, number=0, name="orders.csv", size_bytes=200, dialect={"encoding": "utf-8"})
-    done = {"state": "done", "merged_at": now, "outcomes": {"loaded": 9, "rejected": 1}, "errors": {"required": 1}}
+    came_of_it = {"outcomes": {"loaded": 9, "rejected": 1}, "errors": {"required": 1}}
+    done: dict[str, Any] = {"state": "done", "merged_at": now, **came_of_it}
     for number, work in enumerate((done, {"state": "planned"})):
         Chunk.objects.create(
             owner=found, number=number, source=0, offset=100 * number, length=100, first_record=1 + 10 * number,
