@@ -33,7 +33,11 @@ EXAMPLES: Final = {
 }
 
 IF_MATCH: Final = OpenApiParameter(
-    "If-Match", str, OpenApiParameter.HEADER, required=True, description="The ETag of what you have read, or `*`."
+    "If-Match",
+    str,
+    OpenApiParameter.HEADER,
+    # Not `required`: without it the answer is 428 only for those who may know that the resource exists.
+    description="The ETag of what you have read, or `*`. Needed: without it the answer is 428.",
 )
 IF_MATCH_OPTIONAL: Final = OpenApiParameter(
     "If-Match", str, OpenApiParameter.HEADER, description="Refuse when it is not this version any more."
