@@ -13,6 +13,7 @@ handler403 = "config.refusals.permission_denied"
 handler404 = "config.refusals.not_found"
 handler500 = "config.refusals.server_error"
 
+admin.autodiscover()
 admin.site.site_header = admin.site.site_title = "Sluice"
 
 urlpatterns = [

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.errors import DuplicateEmailError, UserExistsError
@@ -18,6 +19,7 @@ VARIABLE: Final = "DEMO_ADMIN_PASSWORD"
 
 
 class Command(BaseCommand):
+    requires_system_checks = (Tags.security,)  # the others load every address, which takes a second
     help = (
         f"Make a superuser {EMAIL}, if there is none yet, and say how to sign in. Outside local mode the password must "
         f"be given in {VARIABLE}."

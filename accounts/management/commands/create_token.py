@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.errors import UserInactiveError
@@ -12,6 +13,7 @@ from accounts.services import token_create
 
 
 class Command(BaseCommand):
+    requires_system_checks = (Tags.security,)  # the others load every address, which takes a second
     help = (
         "Make a bearer token for a user and print it, alone, on standard output. It is shown this once; only its "
         "digest is stored."

@@ -3,6 +3,7 @@
 from argparse import ArgumentTypeError
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandParser
 
 from ingestion.console.ingest import IngestOptions, at_least, ingest, mapping_option
@@ -19,6 +20,7 @@ def _ratio(text: str) -> float:
 
 
 class Command(BaseCommand):
+    requires_system_checks = (Tags.security,)  # the others load every address, which takes a second
     help = (
         "Load one or more CSV files (plain, .gz, .zst, .zip, or - for standard input) as one import. Running the same "
         "command again goes on with an interrupted import and recognises a finished one. "

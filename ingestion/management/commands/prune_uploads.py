@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from django.contrib.sessions.backends.db import SessionStore
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import OperationalError, close_old_connections
 from django.db.models import QuerySet
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 class Command(BaseCommand):
+    requires_system_checks = (Tags.security,)  # the others load every address, which takes a second
     help = (
         "Remove the bytes of expired uploads (never while an unfinished import reads them) and blobs that crashes "
         "left; forget old idempotency keys, expired tokens and expired sessions."

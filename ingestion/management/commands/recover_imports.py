@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import structlog
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, InterfaceError, connection
 
@@ -25,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 class Command(BaseCommand):
+    requires_system_checks = (Tags.security,)  # the others load every address, which takes a second
     help = (
         "Go on with imports whose workers are gone (a killed command, a restarted machine). Imports of the API are "
         "handed to the task workers; those of ingest_csv run here. With --every it stays, looks again and again, and "

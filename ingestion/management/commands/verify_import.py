@@ -4,6 +4,7 @@ import json
 import sys
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandParser
 
 from ingestion.console.failures import reported
@@ -13,6 +14,7 @@ from ingestion.verification import Verdict, import_verify
 
 
 class Command(BaseCommand):
+    requires_system_checks = (Tags.security,)  # the others load every address, which takes a second
     help = (
         "Check that what an import wrote is still there as it was loaded: its ledger, its signed certificate, "
         "its rejects, and every order and line. Users and items are only checked to exist. "
