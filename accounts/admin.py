@@ -1,7 +1,6 @@
 """Users, roles, regions and tokens in the admin: the same services as the API's, so the same rules and versions."""
 
-from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin, messages
 from django.contrib.admin.forms import AdminPasswordChangeForm as OwnPasswordForm
@@ -12,9 +11,11 @@ from django.contrib.auth.views import PasswordChangeView
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 from knox.models import AuthToken
 
 from accounts import services
+from accounts.authentication import signed_in
 from accounts.errors import InvalidFieldError
 from accounts.models import Region, Role, RoleMembership, User
 from accounts.powers import grantable, has_power_over, reaches
@@ -26,17 +27,6 @@ from config.kernel.errors import ApplicationError
 
 CHANGE_USER: Final = "accounts.change_user"
 LINEAGE: Final = ("version", "import_id", "import_chunk", "last_login", "created_at", "updated_at")
-
-
-def person(request: HttpRequest) -> User:
-    """Who is signed in; nobody else gets to these pages."""
-    user: Any = request.user
-    return cast(User, user)
-
-
-def now() -> datetime:
-    """The moment of a change, in UTC."""
-    return datetime.now(UTC)
 
 
 class ServiceAdmin(BoundedAdmin):
@@ -105,14 +95,16 @@ class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]
     def save(self, commit: bool = True) -> User:
         password = self.cleaned_data["password1"] if self.cleaned_data["set_usable_password"] else None
         # Whether the person may was asked by has_change_permission.
-        return services.password_set(user_id=self.user.pk, password=password, now=now())
+        return services.password_set(user_id=self.user.pk, password=password, now=timezone.now())
 
 
 class ChangeOwnPasswordForm(OwnPasswordForm):
     """One's own password."""
 
     def save(self, commit: bool = True) -> User:
-        changed = services.password_set(user_id=self.user.pk, password=self.cleaned_data["new_password1"], now=now())
+        changed = services.password_set(
+            user_id=self.user.pk, password=self.cleaned_data["new_password1"], now=timezone.now()
+        )
         self.user.password = changed.password  # the session goes on with it
         return changed
 
@@ -128,7 +120,7 @@ class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field: Any = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if db_field.name == "role" and field is not None:
-            field.queryset = Role.objects.filter(pk__in=grantable(person(request)))
+            field.queryset = Role.objects.filter(pk__in=grantable(signed_in(request)))
         return field
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -197,7 +189,7 @@ class UserAdmin(ServiceAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
     )
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[User]":
-        return users_visible(person(request)).prefetch_related(None)
+        return users_visible(signed_in(request)).prefetch_related(None)
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[User]", search_term: str
@@ -213,26 +205,30 @@ class UserAdmin(ServiceAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
         return super().has_change_permission(request, obj) and _may_change(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        actor = person(request)
+        actor = signed_in(request)
         return super().has_delete_permission(request, obj) and (obj is None or has_power_over(actor, obj))
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        actor = person(request)
+        actor = signed_in(request)
         if change:
             attributes = {name: form.cleaned_data[name] for name in form.changed_data if name in ATTRIBUTES}
-            saved = services.user_update(user_id=obj.pk, attributes=attributes, actor=actor, now=now())
+            saved = services.user_update(user_id=obj.pk, attributes=attributes, actor=actor, now=timezone.now())
         else:
             data = form.cleaned_data
             attributes = {name: data[name] for name in ATTRIBUTES if name in data}
             password = data["password1"] if data.get("set_usable_password", True) else None
             saved = services.user_create(
-                user_id=obj.pk or None, attributes=attributes, password=password or None, actor=actor, now=now()
+                user_id=obj.pk or None,
+                attributes=attributes,
+                password=password or None,
+                actor=actor,
+                now=timezone.now(),
             )
         obj.pk = saved.pk
         obj.refresh_from_db()
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        user, actor = form.instance, person(request)
+        user, actor = form.instance, signed_in(request)
         for formset in formsets:
             formset.save(commit=False)  # for the history
             for given in formset.new_objects:
@@ -247,7 +243,7 @@ class UserAdmin(ServiceAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
                 services.region_take(user_id=user.pk, slug=region.slug, actor=actor)
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
-        services.user_delete(user_id=obj.pk, actor=person(request))
+        services.user_delete(user_id=obj.pk, actor=signed_in(request))
 
 
 @admin.register(Role)
@@ -273,12 +269,12 @@ class RoleAdmin(ServiceAdmin):
         attributes = {name: data[name] for name in ("name", "is_importable", "is_regional")}
         attributes["permissions"] = [f"{row.content_type.app_label}.{row.codename}" for row in data["permissions"]]
         write = services.role_update if change else services.role_create
-        saved = write(slug=obj.slug, attributes=attributes, actor=person(request), now=now())
+        saved = write(slug=obj.slug, attributes=attributes, actor=signed_in(request), now=timezone.now())
         obj.pk = saved.pk
         obj.refresh_from_db()
 
     def delete_model(self, request: HttpRequest, obj: Role) -> None:
-        services.role_delete(slug=obj.slug, actor=person(request))
+        services.role_delete(slug=obj.slug, actor=signed_in(request))
 
 
 @admin.register(Region)
@@ -296,12 +292,12 @@ class RegionAdmin(ServiceAdmin):
     def save_model(self, request: HttpRequest, obj: Region, form: Any, change: bool) -> None:
         attributes = {name: form.cleaned_data[name] for name in ("name", "countries")}
         write = services.region_update if change else services.region_create
-        saved = write(slug=obj.slug, attributes=attributes, actor=person(request), now=now())
+        saved = write(slug=obj.slug, attributes=attributes, actor=signed_in(request), now=timezone.now())
         obj.pk = saved.pk
         obj.refresh_from_db()
 
     def delete_model(self, request: HttpRequest, obj: Region) -> None:
-        services.region_delete(slug=obj.slug, actor=person(request))
+        services.region_delete(slug=obj.slug, actor=signed_in(request))
 
 
 admin.site.unregister([AuthToken, Group])  # knox shows the digests; roles stand in the place of groups
@@ -353,7 +349,7 @@ admin.site.password_change = password_change  # type: ignore[method-assign]
 
 
 def _may_change(request: HttpRequest, user: User | None) -> bool:
-    actor = person(request)
+    actor = signed_in(request)
     if user is None:
         return bool(actor.has_perm(CHANGE_USER))
     return (

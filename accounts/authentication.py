@@ -59,8 +59,8 @@ def token_digest(token: str) -> str:
     return str(hash_token(token[:MAX_TOKEN_LENGTH]))
 
 
-def signed_in(request: Request) -> User:
-    """The user of a request that passed its permissions; narrows the type for views."""
+def signed_in(request: HttpRequest | Request) -> User:
+    """The user of a request that passed its permissions, or got to the admin; narrows the type."""
     user = request.user
     assert user.is_authenticated
     return user

@@ -6,8 +6,8 @@ events. Lists show what is found in bounded time: tables reach 100 million rows.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Final, cast
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin, messages
 from django.contrib.admin import helpers
@@ -17,10 +17,11 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from accounts.models import User
+from accounts.authentication import signed_in
 from config.kernel.admin import BoundedAdmin, ReadOnlyAdmin
 from config.kernel.errors import ApplicationError
 from config.kernel.keyset import TIMEOUT_MS, Keyset, QueryTooSlowError, statement_timeout
@@ -33,17 +34,6 @@ SHOWN_AT_MOST: Final = 1_000
 LINES_SHOWN: Final = 200
 PERIODS: Final = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 REFUSALS_SHOWN: Final = 5
-
-
-def now() -> datetime:
-    """The moment of a change, in UTC."""
-    return datetime.now(UTC)
-
-
-def person(request: HttpRequest) -> User:
-    """Who is signed in; nobody else gets to these pages."""
-    user: Any = request.user
-    return cast(User, user)
 
 
 class BoundedChangeList(ChangeList):
@@ -96,7 +86,7 @@ class CreatedFilter(admin.SimpleListFilter):
 def created_since(request: HttpRequest) -> datetime | None:
     """The beginning of the period that was chosen."""
     period = PERIODS.get(request.GET.get("created", ""))
-    return None if period is None else now() - period
+    return None if period is None else timezone.now() - period
 
 
 def status_action(status: str, label: str) -> Callable[..., None]:
@@ -147,7 +137,7 @@ class OrderAdmin(ReadOnlyAdmin):
     readonly_fields = ("user_link", "lines_table", "import_link", "created_at", "updated_at", "import_record")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
-        return selectors.orders_seen(access_of(person(request)))
+        return selectors.orders_seen(access_of(signed_in(request)))
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return BoundedChangeList
@@ -174,14 +164,16 @@ class OrderAdmin(ReadOnlyAdmin):
 
     def has_write_permission(self, request: HttpRequest) -> bool:
         """Whether the actions are offered."""
-        return person(request).has_perm(CHANGE)
+        return signed_in(request).has_perm(CHANGE)
 
     def change_status(self, request: HttpRequest, queryset: QuerySet[Order], status: str) -> None:
         """Take each order to a status; tell what was done and what was refused."""
-        access, done, refused = access_of(person(request), writing=CHANGE), 0, []
+        access, done, refused = access_of(signed_in(request), writing=CHANGE), 0, []
         for order_id in queryset.values_list("pk", flat=True)[:SHOWN_AT_MOST]:
             try:
-                services.order_change_status(order_id=order_id, status=status, access=access, source=ADMIN, now=now())
+                services.order_change_status(
+                    order_id=order_id, status=status, access=access, source=ADMIN, now=timezone.now()
+                )
                 done += 1
             except ApplicationError as error:
                 refused.append(str(error))
@@ -246,7 +238,7 @@ def retire(model_admin: "ItemAdmin", request: HttpRequest, queryset: QuerySet[It
     """Stop selling items."""
     skus = list(queryset.values_list("pk", flat=True)[:SHOWN_AT_MOST])
     for sku in skus:
-        services.item_retire(sku=sku, now=now())
+        services.item_retire(sku=sku, now=timezone.now())
     model_admin.message_user(request, f"{len(skus):,} items are retired.", messages.SUCCESS)
 
 
@@ -298,9 +290,11 @@ class ItemAdmin(BoundedAdmin):
         data = form.cleaned_data
         if change:
             changes = {name: data[name] for name in form.changed_data if name in ("name", "list_price")}
-            saved = services.item_update(sku=obj.sku, changes=changes, now=now())
+            saved = services.item_update(sku=obj.sku, changes=changes, now=timezone.now())
         else:
-            saved = services.item_create(sku=obj.sku, name=data["name"], list_price=data["list_price"], now=now())
+            saved = services.item_create(
+                sku=obj.sku, name=data["name"], list_price=data["list_price"], now=timezone.now()
+            )
         obj.__dict__.update(saved.__dict__)
 
     @admin.display(description="import")

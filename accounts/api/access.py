@@ -7,6 +7,7 @@ from django.conf import settings
 from django.contrib.auth import authenticate, login, logout
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware, get_token
+from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from knox.models import AuthToken
 from rest_framework.exceptions import PermissionDenied
@@ -15,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import services
-from accounts.api.answers import now, valid
+from accounts.api.answers import valid
 from accounts.api.schema import USER
 from accounts.api.serializers import (
     SignInSerializer,
@@ -98,7 +99,7 @@ class TokensView(APIView):
         actor, given = signed_in(request), valid(TokenCreateSerializer, request.data)
         owner = owner_named(actor, given.get("user_id", actor.pk))
         ttl = timedelta(hours=given.get("ttl_hours", settings.TOKEN_TTL_HOURS))
-        row, token = services.token_create(user=owner, ttl=ttl, now=now(), actor=actor)
+        row, token = services.token_create(user=owner, ttl=ttl, now=timezone.now(), actor=actor)
         document = {**describe_token(row, request), "token": token}
         headers = {"Location": f"/tokens/{row.token_key}", "Cache-Control": "no-store"}
         return Response(document, status=201, headers=headers)

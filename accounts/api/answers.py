@@ -1,6 +1,5 @@
 """What the views share: checked bodies, answers with an ETag, the moment of a request."""
 
-from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 from django.http import HttpResponse
@@ -13,11 +12,6 @@ from config.kernel.api.conditional import etag_of, not_modified, require_match
 from config.kernel.api.strict import StrictSerializer
 
 PRIVATE: Final = "private, no-cache"  # may be kept by the reader, who asks each time whether it still holds
-
-
-def now() -> datetime:
-    """The moment of the request, in UTC."""
-    return datetime.now(UTC)
 
 
 def valid(serializer_class: type[StrictSerializer], data: Any) -> dict[str, Any]:

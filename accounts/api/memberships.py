@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from django.contrib.auth import update_session_auth_hash
+from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.request import Request
@@ -10,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import services
-from accounts.api.answers import now, valid
+from accounts.api.answers import valid
 from accounts.api.schema import REGION_EXAMPLE
 from accounts.api.serializers import (
     PasswordSerializer,
@@ -69,7 +70,7 @@ class PasswordView(APIView):
         if actor.pk == id:
             self._change_own(request, given)
         else:
-            services.password_set(user_id=id, password=given["password"], actor=actor, now=now())
+            services.password_set(user_id=id, password=given["password"], actor=actor, now=timezone.now())
         return Response(status=204)
 
     def _change_own(self, request: Request, given: dict[str, Any]) -> None:
@@ -79,7 +80,7 @@ class PasswordView(APIView):
             user_id=signed_in(request).pk,
             current=given["current_password"],
             password=given["password"],
-            now=now(),
+            now=timezone.now(),
         )
         if request.auth is None:
             update_session_auth_hash(request._request, user)

@@ -3,13 +3,14 @@
 from typing import Any, ClassVar
 
 from django.http import HttpResponse
+from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import services
-from accounts.api.answers import described, expected, now, rendered, valid
+from accounts.api.answers import described, expected, rendered, valid
 from accounts.api.schema import REGION_EXAMPLE, ROLE_EXAMPLE
 from accounts.api.serializers import (
     RegionChangeSerializer,
@@ -93,7 +94,7 @@ class RolesView(APIView):
     def _create(self, request: Request) -> Response:
         given = valid(RoleCreateSerializer, request.data)
         slug = given.pop("slug")
-        services.role_create(slug=slug, attributes=given, actor=signed_in(request), now=now())
+        services.role_create(slug=slug, attributes=given, actor=signed_in(request), now=timezone.now())
         return described(describe_role(described_roles().get(slug=slug)), status=201, location=f"/roles/{slug}")
 
 
@@ -158,7 +159,7 @@ class RoleView(APIView):
 
     def _update(self, request: Request, slug: str, attributes: dict[str, Any]) -> Response:
         actor, expect = signed_in(request), expected(request)
-        services.role_update(slug=slug, attributes=attributes, actor=actor, expect=expect, now=now())
+        services.role_update(slug=slug, attributes=attributes, actor=actor, expect=expect, now=timezone.now())
         return described(describe_role(described_roles().get(slug=slug)))
 
 
@@ -198,7 +199,7 @@ class RegionsView(APIView):
     def _create(self, request: Request) -> Response:
         given = valid(RegionCreateSerializer, request.data)
         slug = given.pop("slug")
-        region = services.region_create(slug=slug, attributes=given, actor=signed_in(request), now=now())
+        region = services.region_create(slug=slug, attributes=given, actor=signed_in(request), now=timezone.now())
         return described(describe_region(region), status=201, location=f"/regions/{slug}")
 
 
@@ -263,5 +264,7 @@ class RegionView(APIView):
 
     def _update(self, request: Request, slug: str, attributes: dict[str, Any]) -> Response:
         actor, expect = signed_in(request), expected(request)
-        region = services.region_update(slug=slug, attributes=attributes, actor=actor, expect=expect, now=now())
+        region = services.region_update(
+            slug=slug, attributes=attributes, actor=actor, expect=expect, now=timezone.now()
+        )
         return described(describe_region(region))

@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Final
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
+from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import PermissionDenied
@@ -12,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import selectors, services
-from accounts.api.answers import described, expected, now, rendered, valid
+from accounts.api.answers import described, expected, rendered, valid
 from accounts.api.schema import USER_EXAMPLE
 from accounts.api.serializers import (
     UserChangeSerializer,
@@ -111,7 +112,9 @@ class UsersView(APIView):
         user_id, password = given.pop("id", None), given.pop("password", None)
         if password is not None and not actor.has_perm(CHANGE_USER):
             raise PermissionDenied("Who sets a password needs the permission to change users.")
-        user = services.user_create(attributes=given, user_id=user_id, password=password, actor=actor, now=now())
+        user = services.user_create(
+            attributes=given, user_id=user_id, password=password, actor=actor, now=timezone.now()
+        )
         return described(describe_user(user), status=201, location=key_url("/users", user.pk))
 
 
@@ -194,7 +197,11 @@ class UserView(APIView):
 
     def _update(self, request: Request, user_id: str, attributes: dict[str, Any]) -> Response:
         services.user_update(
-            user_id=user_id, attributes=attributes, actor=signed_in(request), expect=expected(request), now=now()
+            user_id=user_id,
+            attributes=attributes,
+            actor=signed_in(request),
+            expect=expected(request),
+            now=timezone.now(),
         )
         return described(describe_user(described_users().get(pk=user_id)))
 
