@@ -18,7 +18,7 @@ from ingestion.reader import ByteSource, Dialect, Span, plan
 CHUNK_BYTES: Final = 12 << 20
 SMALLEST_CHUNK_BYTES: Final = 1 << 20
 ARRIVING_CHUNK_BYTES: Final = 4 << 20
-"""Of a file that is still being uploaded, with a size that nobody told: its last chunk begins when all is there."""
+"""Of a file that is planned while it is uploaded: a chunk begins when its last byte is there, so large ones come late."""
 FLUSH_SECONDS: Final = 0.1
 BLOCK_BYTES: Final = 1 << 20
 
@@ -39,12 +39,12 @@ def chunk_target(size: int | None, *, arriving: bool = False) -> Callable[[int],
         size: decompressed bytes; None when it is not known.
         arriving: whether it was planned while it was uploaded.
     """
-    unknown = ARRIVING_CHUNK_BYTES if arriving else CHUNK_BYTES
+    largest = ARRIVING_CHUNK_BYTES if arriving else CHUNK_BYTES
 
     def target(offset: int) -> int:
         rising = SMALLEST_CHUNK_BYTES + offset
-        falling = unknown if size is None else (size - offset) // 8
-        return max(SMALLEST_CHUNK_BYTES, min(CHUNK_BYTES, rising, falling))
+        falling = largest if size is None else (size - offset) // 8
+        return max(SMALLEST_CHUNK_BYTES, min(largest, rising, falling))
 
     return target
 
