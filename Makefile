@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/requirements.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up demo test faults schemathesis lint format bench bench-10gb bench-api requirements stop clean
+.PHONY: help venv up demo test test-thorough faults schemathesis lint format bench bench-10gb bench-api requirements stop clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ demo: $(STAMP) ## Load a made-up file with defects and show what became of it
 
 test: $(STAMP) ## Run all tests (starts its own Postgres, Valkey and Kafka)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-thorough: $(STAMP) ## The same with every variant and five times the random examples (about 20 minutes)
+	@SLUICE_THOROUGH=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "slow or not slow"
 
 faults: $(STAMP) ## Kill workers, the command and Postgres 50 times (about 4 minutes)
 	@SLUICE_FAULT_KILLS=50 $(BIN)/python -m pytest tests/faults

@@ -26,6 +26,8 @@ from django.test.utils import setup_databases, teardown_databases
 from psycopg2 import sql
 from pytest_django import DjangoDbBlocker
 
+from tests import preloaded
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 COMMAND_SECONDS = 300
 
@@ -38,6 +40,12 @@ OF_A_PROCESS = re.compile(r"^(?:test|template|case)_sluice_(\d+)(?:_|$)")
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> None:
     settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = TEST_DATABASE
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _preloaded() -> Iterator[None]:
+    yield
+    preloaded.preloaded.stop()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -126,11 +134,16 @@ class Manage:
         Args:
             env: variables to add.
             timeout: seconds.
-            options: of subprocess.run, such as `input`.
+            options: of subprocess.run; with `input` alone, or none, libraries need not be imported first
+                (`tests.preloaded`).
         """
+        command, environment = self._command(arguments), {**self.environment, **(env or {})}
+        if not options.keys() - {"input"} or options == {"stdin": subprocess.DEVNULL}:
+            given = options.get("input")
+            return preloaded.run(command[1:], cwd=self.directory, env=environment, timeout=timeout, input=given)
         return subprocess.run(
-            self._command(arguments), cwd=self.directory, env={**self.environment, **(env or {})}, timeout=timeout,
-            capture_output=True, text=True, check=False, **options,
+            command, cwd=self.directory, env=environment, timeout=timeout, capture_output=True, text=True, check=False,
+            **options,
         )  # fmt: skip
 
     def start(self, *arguments: str, env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:

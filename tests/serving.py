@@ -9,8 +9,6 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +20,7 @@ import psutil
 import pytest
 
 from tests.conftest import CHECKOUT, Manage
+from tests.preloaded import Forked, preloaded
 
 START_SECONDS: Final = 60
 
@@ -31,6 +30,14 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def start_logged(arguments: list[str], environment: dict[str, str], path: Path) -> Forked:
+    """Start a program of Python in the checkout; what it says is added to a file."""
+    with path.open("ab") as log, Path(os.devnull).open("rb") as nothing:
+        return preloaded.start(
+            arguments, cwd=CHECKOUT, env=environment, stdin=nothing.fileno(), stdout=log.fileno(), stderr=log.fileno()
+        )
 
 
 class Site:
@@ -47,16 +54,13 @@ class Site:
             "WEB_PROCESSES": str(processes),
             "WEB_THREADS": str(threads),
         }
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Forked | None = None
         self.start()
 
     def start(self) -> None:
         """Start gunicorn and wait until it answers."""
-        program = [sys.executable, "-m", "gunicorn", "-c", str(CHECKOUT / "config/gunicorn.py"), "config.wsgi"]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                program, cwd=CHECKOUT, env=self._environment, stdout=log, stderr=log, start_new_session=True
-            )
+        program = ["-m", "gunicorn", "-c", str(CHECKOUT / "config/gunicorn.py"), "config.wsgi"]
+        self.process = start_logged(program, self._environment, self.log)
         until = time.monotonic() + START_SECONDS
         while True:
             try:
@@ -122,21 +126,18 @@ class Workers:
         self._commands = [self._command(queue, threads) for queue, threads in self.GROUPS]
         self._commands += [self._command("large", 1) for _ in range(large - 1)]
         if sweep_seconds is not None:
-            sweeper = [sys.executable, "manage.py", "recover_imports", "--every", str(sweep_seconds)]
+            sweeper = ["manage.py", "recover_imports", "--every", str(sweep_seconds)]
             self._commands.append(sweeper)
         self.processes = [self._start(command) for command in self._commands]
 
     def _command(self, queue: str, threads: int) -> list[str]:
         return [
-            sys.executable, "-m", "dramatiq", "config.worker", "-p", "1", "-t", str(threads), "-Q", queue,
+            "-m", "dramatiq", "config.worker", "-p", "1", "-t", str(threads), "-Q", queue,
             "--worker-shutdown-timeout", "20000",
         ]  # fmt: skip
 
-    def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
-        with self.log.open("ab") as log:
-            return subprocess.Popen(
-                command, cwd=CHECKOUT, env=self.environment, stdout=log, stderr=log, start_new_session=True
-            )
+    def _start(self, command: list[str]) -> Forked:
+        return start_logged(command, self.environment, self.log)
 
     @property
     def log(self) -> Path:

@@ -41,7 +41,7 @@ def contents(connect: Connect) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("policy", ["skip", "update", "error"])
+@pytest.mark.parametrize("policy", [pytest.param("skip", marks=pytest.mark.slow), "update", "error"])
 def test_prediction_comes_true(manage: Manage, connect: Connect, tmp_path: Path, policy: str) -> None:
     (tmp_path / "before.csv").write_text(csv_text(BEFORE, HEADER))
     (tmp_path / "after.csv").write_text(csv_text(AFTER, HEADER))

@@ -148,7 +148,7 @@ def test_max_errors_stops_and_says_what_stayed(manage: Manage, connect: Connect,
     assert manage("ingest_csv", str(path), "--json").returncode == 3, "a failed import is never the same import"
 
 
-@pytest.mark.parametrize("partial_orders", ["load", "reject"])
+@pytest.mark.parametrize("partial_orders", ["load", pytest.param("reject", marks=pytest.mark.slow)])
 def test_wrong_mapping_stops_in_seconds(manage: Manage, tmp_path: Path, partial_orders: str) -> None:
     path, profile = tmp_path / "long.csv", tmp_path / "wrong.toml"
     with path.open("w") as out:

@@ -86,6 +86,7 @@ def test_exact_numbers_and_every_way_of_loading_it_again(manage: Manage, connect
     assert manage("verify_import", "--all").returncode == 0
 
 
+@pytest.mark.slow
 def test_seven_pieces_load_to_the_same_rows(
     manage: Manage, connect: Connect, tmp_path: Path, database_url: str
 ) -> None:

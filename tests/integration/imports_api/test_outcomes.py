@@ -183,6 +183,7 @@ def test_clients_may_ask_for_csv_and_still_get_problems(people: People) -> None:
     assert (head.status_code, b"".join(head.streaming_content)) == (200, b"")
 
 
+@pytest.mark.slow
 def test_large_reject_files_take_no_memory(people: People) -> None:
     """40,000 rejects of 600 bytes, and 80 of nearly 1 MiB: 100 MiB in a few."""
     import_id = loaded(people["alice"], BAD)

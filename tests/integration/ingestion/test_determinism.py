@@ -45,7 +45,7 @@ def messy_file(seed: int, records: int = 44) -> bytes:
     return csv_bytes(made, WIDE)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("rules", [{}, {"partial_orders": "reject"}, {"duplicates": "skip"}])
 def test_shuffled_merges_change_nothing(driver: Driver, seed: int, rules: dict[str, Any]) -> None:
     content = messy_file(seed)
@@ -60,7 +60,9 @@ def test_shuffled_merges_change_nothing(driver: Driver, seed: int, rules: dict[s
     assert outcomes[0][0] == outcomes[1][0] == outcomes[2][0]
 
 
-@pytest.mark.parametrize("policy", ["skip", "update", "error"])
+@pytest.mark.parametrize(
+    "policy", ["update", *(pytest.param(policy, marks=pytest.mark.slow) for policy in ("skip", "error"))]
+)
 @pytest.mark.parametrize("seed", [1])
 def test_shuffled_merges_over_existing_orders_change_nothing(driver: Driver, seed: int, policy: str) -> None:
     outcomes = []
@@ -74,7 +76,7 @@ def test_shuffled_merges_over_existing_orders_change_nothing(driver: Driver, see
     assert outcomes[0][0] == outcomes[1][0] == outcomes[2][0]
 
 
-@pytest.mark.parametrize("duplicates", ["reject", "skip"])
+@pytest.mark.parametrize("duplicates", ["reject", pytest.param("skip", marks=pytest.mark.slow)])
 def test_size_of_chunks_changes_nothing(driver: Driver, duplicates: str) -> None:
     for seed in range(10, 13):
         outcomes = []

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.integration.ingestion.driving import Driver, Schedule, csv_bytes, empty_tables, profile_with, rows
 from tests.integration.ingestion.model import COLUMNS, Model, Record
+from tests.thorough import examples
 
 RECORDS = st.tuples(
     st.sampled_from(["o1", "o2", "o3"]),
@@ -24,7 +25,9 @@ FILES = st.lists(RECORDS, min_size=1, max_size=14)
 SCHEDULES = st.builds(
     Schedule, seed=st.integers(0, 999), workers=st.integers(1, 3), target_bytes=st.sampled_from([10, 60, 150, 1 << 20])
 )
-SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SETTINGS = settings(
+    max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @SETTINGS

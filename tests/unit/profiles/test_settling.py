@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ingestion.profiles import FIELDS, Profile, Settlement, SettlementError, load_profile, settle_header
+from tests.thorough import examples
 
 OWN = ["order_id", "user_id", "sku", "quantity"]
 
@@ -180,7 +181,7 @@ def test_duplicate_and_blank_names_give_different_attribute_keys() -> None:
     assert settlement.attributes == {4: "x", 5: "x (2)", 6: "column 7"}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(header=st.lists(st.text(max_size=8) | st.sampled_from([*FIELDS, "Invoice", "Date", "#1"]), max_size=12),
        values=st.lists(st.text(max_size=10) | st.sampled_from(["3/4/25", "1,5", "€5"]), max_size=4))  # fmt: skip
 def test_any_file_is_settled_or_refused_with_reasons(header: list[str], values: list[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from hypothesis import given, settings, strategies as st
 
 from ingestion.reader import Cleaned, Dialect, DialectOverrides, Source, clean, detect
+from tests.thorough import examples
 from tests.unit.reader.reading import all_seen, dialect_of
 
 
@@ -39,7 +40,7 @@ TABLES = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(table=TABLES, quote=st.sampled_from("\"'"), encoding=st.sampled_from(["utf-8", "utf-16-le", "cp1252"]))
 def test_the_fields_stay_as_they_are(
     tmp_path_factory: object, table: list[tuple[str, ...]], quote: str, encoding: str

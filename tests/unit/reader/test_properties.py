@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ingestion.reader import Dialect, ReaderError, detect
+from tests.thorough import examples
 from tests.unit.reader.oracle import Expected, records_of
 from tests.unit.reader.reading import all_seen, batches_of, dialect_of, spans_of
 
@@ -48,7 +49,7 @@ def encodable(text: str, encoding: str) -> str:
     return text.encode(encoding, "ignore").decode(encoding)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=examples(1500), deadline=None)
 @given(text=NASTY, dialect=DIALECTS, target=st.integers(1, 200), block=st.integers(1, 300))
 def test_any_text_is_read_as_the_rules_say(text: str, dialect: Dialect, target: int, block: int) -> None:
     data = text.encode()
@@ -58,7 +59,7 @@ def test_any_text_is_read_as_the_rules_say(text: str, dialect: Dialect, target: 
     ]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(
     text=NASTY.filter(str.isascii), dialect=DIALECTS, target=st.integers(1, 60), block=st.integers(1, 60),
     limit=st.integers(4, 40),
@@ -72,7 +73,7 @@ def test_records_longer_than_allowed_cost_only_themselves(
     ]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(text=NASTY, encoding=st.sampled_from(ENCODINGS), target=st.integers(1, 200), block=st.integers(1, 99))
 def test_encodings_only_change_the_bytes(text: str, encoding: str, target: int, block: int) -> None:
     dialect = dialect_of("a", "b", "c", encoding=encoding)
@@ -83,7 +84,7 @@ def test_encodings_only_change_the_bytes(text: str, encoding: str, target: int, 
     ]
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 @given(data=st.binary(max_size=200), dialect=DIALECTS, encoding=st.sampled_from([*ENCODINGS, "latin-1"]))
 def test_random_bytes_are_tiled_by_records(data: bytes, dialect: Dialect, encoding: str) -> None:
     dialect = Dialect.from_dict(dialect.as_dict() | {"encoding": encoding})
@@ -96,7 +97,7 @@ def test_random_bytes_are_tiled_by_records(data: bytes, dialect: Dialect, encodi
                 record.raw.decode(encoding)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(data=st.one_of(st.binary(max_size=300), NASTY.map(str.encode)), complete=st.booleans())
 def test_detect_raises_nothing_but_its_own_errors(data: bytes, complete: bool) -> None:
     try:
@@ -120,7 +121,7 @@ TABLES = st.integers(1, 5).flatmap(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(
     table=TABLES,
     delimiter=st.sampled_from(",;\t|"),
@@ -149,7 +150,7 @@ def test_what_csv_writes_is_read_back(
     assert [record.fate for record in seen] == [tuple(row) for row in table]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(table=TABLES, target=st.integers(1, 400))
 def test_backslash_escapes_are_read_back(table: list[list[str]], target: int) -> None:
     out = io.StringIO()
@@ -169,7 +170,7 @@ def good_lines(count: int, seed: int) -> list[str]:
     return [choice.choice(kinds)(number) for number in range(count)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     places=st.lists(st.integers(0, 10**6), min_size=1, max_size=3),
@@ -200,7 +201,7 @@ def by_python(text: str) -> list[tuple[str, ...]]:
     return [tuple(row) for row in csv.reader(io.StringIO(text, newline=""), strict=True)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(seed=st.integers(0, 10**6), count=st.integers(1, 400))
 def test_well_formed_text_is_read_as_python_reads_it(seed: int, count: int) -> None:
     text = "".join(good_lines(count, seed))
@@ -208,7 +209,7 @@ def test_well_formed_text_is_read_as_python_reads_it(seed: int, count: int) -> N
     assert [record.fate for record in seen] == by_python(text)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(seed=st.integers(0, 10**6), text=NASTY, place=st.integers(0, 300))
 def test_the_fast_way_and_the_exact_way_agree(seed: int, text: str, place: int) -> None:
     lines = good_lines(300, seed)

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from ingestion.reader import Span, SpanMismatch, plan, read_span
+from tests.thorough import examples
 from tests.unit.reader.reading import all_seen, batches_of, dialect_of, in_blocks, spans_of
 
 ABC = dialect_of("a", "b", "c")
 PLAIN = b"".join(b"%d,x,y\n" % number for number in range(1000))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(target=st.integers(1, 3000), block=st.integers(1, 3000))
 def test_spans_cover_the_source_and_number_on(target: int, block: int) -> None:
     spans = spans_of(PLAIN, ABC, target=target, block=block)

@@ -9,6 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from ingestion.profiles import Profile, Settlement, settle_header
 from ingestion.validation import SCHEMA, Validator, distinct
+from tests.thorough import examples
 from tests.unit.validation.batches import batch_of
 
 HEADER = (
@@ -124,7 +125,7 @@ def settlement_of(options: dict[str, Any], samples: list[str]) -> Settlement:
 @pytest.mark.parametrize("few", [0, 64])
 @pytest.mark.parametrize("options", PROFILES)
 def test_both_validators_agree(options: dict[str, Any], few: int) -> None:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=examples(60), deadline=None)
     @given(
         rows=st.lists(one_odd | one_odd | records, max_size=30),
         samples=st.sampled_from(SAMPLES),
@@ -154,7 +155,7 @@ def test_both_validators_agree_about_each_field(field: str) -> None:
     """As above, with nothing else wrong in a record that could send it to the exact validator."""
     at = HEADER.index(field)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=examples(60), deadline=None)
     @given(
         values=st.lists(kinds[field], min_size=15, max_size=30),
         options=st.sampled_from(PROFILES[:3]),

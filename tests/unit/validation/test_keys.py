@@ -9,6 +9,7 @@ from hypothesis import given, settings, strategies as st
 from config.kernel.fields import TEXT_KEY_LENGTH, TEXT_KEY_PATTERN
 from ingestion.profiles import Profile, settle_header
 from ingestion.validation import Validator
+from tests.thorough import examples
 from tests.unit.validation.batches import batch_of
 
 HEADER = ["order_id", "user_id", "sku", "quantity", "user_email"]
@@ -16,7 +17,7 @@ characters = st.characters(codec="utf-8") | st.sampled_from(" \u00a0\u0085\u3000
 texts = st.text(characters, max_size=6) | st.text(characters, min_size=125, max_size=130)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(ids=st.lists(st.tuples(texts, texts, texts), min_size=1, max_size=20), vectorised=st.booleans())
 def test_accepted_ids_are_text_keys(ids: list[tuple[str, str, str]], vectorised: bool) -> None:
     profile = Profile.from_mapping({"name": "test", "ids": {"item_prefix": "a "}}, source="")

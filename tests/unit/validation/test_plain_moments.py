@@ -15,6 +15,7 @@ from ingestion.validation.codes import InvalidValue
 from ingestion.validation.iso_moments import iso_is_alone, read_iso
 from ingestion.validation.moments import MomentReader
 from ingestion.validation.plain_moments import PlainMoments
+from tests.thorough import examples
 
 ISO = "%Y-%m-%d[time]"
 SETTLED = [(ISO,), (ISO, "%d/%m/%Y[time]"), (ISO, "%d/%m/%Y[time]", "%m/%d/%Y[time]"), ("%m/%d/%Y %H:%M",),
@@ -66,7 +67,7 @@ full_width = st.lists(shapes.map(lambda text: text[:19]), min_size=1, max_size=8
 
 @pytest.mark.parametrize("patterns", SETTLED)
 def test_a_column_reads_as_its_values(patterns: tuple[str, ...]) -> None:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples(150), deadline=None)
     @given(
         column=full_width
         | st.lists(shapes, min_size=1, max_size=8)
@@ -91,7 +92,7 @@ def test_a_column_reads_as_its_values(patterns: tuple[str, ...]) -> None:
 
 
 @given(column=full_width)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_iso_arithmetic_takes_exactly_what_the_pattern_takes(column: list[str]) -> None:
     """Not only sound but complete: an ordinary ISO column must not fall back to the slow way."""
     walls = read_iso(pl.Series(column))

@@ -18,6 +18,7 @@ from hypothesis import given, settings, strategies as st
 
 from ingestion.profiles import Profile, Settlement, load_profile, settle_header
 from ingestion.validation import Carry, Validator
+from tests.thorough import examples
 from tests.unit.validation.batches import batch_of
 
 RETAIL = Path(__file__).resolve().parents[4] / "shared" / "data" / "OnlineRetail.csv.gz"
@@ -62,7 +63,7 @@ def test_a_file_cannot_begin_with_a_continuation_record() -> None:
     assert [error.code for error in result.errors] == ["required"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     kinds=st.lists(st.sampled_from(["head", "more", "own country", "damaged"]), max_size=14),
     cuts=st.sets(st.integers(0, 14), max_size=4),
