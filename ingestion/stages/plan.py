@@ -18,7 +18,7 @@ from ingestion.reader import ByteSource, Dialect, Span, plan
 CHUNK_BYTES: Final = 12 << 20
 SMALLEST_CHUNK_BYTES: Final = 1 << 20
 ARRIVING_CHUNK_BYTES: Final = 4 << 20
-"""Of a file that is planned while it is uploaded: a chunk begins when its last byte is there, so large ones come late."""
+"""While a file is uploaded a chunk can begin only when its last byte is there: large ones come late."""
 FLUSH_SECONDS: Final = 0.1
 BLOCK_BYTES: Final = 1 << 20
 
