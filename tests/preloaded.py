@@ -173,11 +173,11 @@ def _serve(wire: socket.socket) -> dict[str, Any] | None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(awake)
     while True:
-        ready, _, _ = select.select([wire, waking], [], [])
+        ready, _, _ = select.select([wire.fileno(), waking], [], [])
         if waking in ready:
             os.read(waking, 1024)
             _reap(statuses)
-        if wire not in ready:
+        if wire.fileno() not in ready:
             continue
         message, descriptors, _, _ = socket.recv_fds(wire, MESSAGE_BYTES, 4)
         if not message:
