@@ -20,6 +20,8 @@ from rest_framework.response import Response
 from config.kernel.api.conditional import etag_of, not_modified
 
 CACHE_SECONDS: Final = 300
+WITH_BODY: Final = ("uploads_append", "orders_place", "imports_create", "profiles_create")
+"""Operations that nobody calls without a body (see `require_bodies`)."""
 # The page runs its own script only, and talks to its own server only; Swagger UI sets styles from its script.
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -27,11 +29,15 @@ CONTENT_SECURITY_POLICY: Final = (
 )
 
 
-def require_bytes(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Say that adding bytes to an upload takes bytes; a view cannot say so of a body that is not JSON."""
+def require_bodies(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """
+    Say which operations refuse a request without a body.
+
+    drf-spectacular sees it by itself where the body is one serializer, but not where it is bytes, or one of several.
+    """
     for operations in result["paths"].values():
         for operation in operations.values():
-            if operation.get("operationId") == "uploads_append":
+            if operation.get("operationId") in WITH_BODY:
                 operation["requestBody"]["required"] = True
     return result
 

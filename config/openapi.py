@@ -57,7 +57,7 @@ SETTINGS: Final[dict[str, Any]] = {
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "config.api_docs.require_bytes",
+        "config.api_docs.require_bodies",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

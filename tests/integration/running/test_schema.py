@@ -10,7 +10,9 @@ import pytest
 import yaml
 from django.core.management import call_command
 from django.test import Client
+from rest_framework.test import APIClient
 
+from accounts.models import User
 from tests.serving import Site
 
 CHROMIUM = shutil.which("chromium")
@@ -87,6 +89,15 @@ def test_every_body_has_an_example(schema: Any) -> None:
         if media == "application/json" and not content.get("examples")
     ]
     assert missing == []
+
+
+@pytest.mark.parametrize("address", ["/orders", "/imports", "/profiles", "/users", "/items"])
+@pytest.mark.django_db
+def test_what_cannot_be_made_of_nothing_says_so(schema: Any, address: str) -> None:
+    assert schema["paths"][address]["post"]["requestBody"]["required"]
+    client = APIClient()
+    client.force_authenticate(User.objects.create_superuser("root", email="root@example.com", name="Root"))
+    assert client.post(address).status_code in {400, 415}
 
 
 def test_programs_and_people_sign_in_as_told(schema: Any) -> None:
