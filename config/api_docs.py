@@ -20,7 +20,7 @@ from rest_framework.response import Response
 from config.kernel.api.conditional import etag_of, not_modified
 
 CACHE_SECONDS: Final = 300
-WITH_BODY: Final = ("uploads_append", "orders_place", "imports_create", "profiles_create")
+WITH_BODY: Final = ("uploads_append", "orders_place", "profiles_create")
 """Operations that nobody calls without a body (see `require_bodies`)."""
 # The page runs its own script only, and talks to its own server only; Swagger UI sets styles from its script.
 CONTENT_SECURITY_POLICY: Final = (
