@@ -1,4 +1,4 @@
-"""What tests that kill things share: a messy file, and a way back to an empty database."""
+"""What tests that kill things share: a messy file, what must not differ, and a way back to an empty database."""
 
 import random
 from pathlib import Path
@@ -7,6 +7,9 @@ from tests.flows.files import csv_text
 
 HEADER = ("order_id", "user_id", "sku", "quantity", "line_no", "user_email", "item_name", "unit_price", "country")
 DISAGREED = ("user_disagreements", "item_disagreements", "order_disagreements")
+# Without `facts`: which of two chunks inserts an order that both touch, and which one continues it, is for the order of
+# their merges to say. The sums are in the certificate.
+CHUNKS = "SELECT number, records, outcomes, errors, ignored FROM ingestion_chunk ORDER BY number"
 EMPTY = """
     ALTER TABLE orders_order DISABLE TRIGGER orders_order_truncate;
     ALTER TABLE orders_item DISABLE TRIGGER orders_item_truncate;

@@ -25,7 +25,7 @@ import psutil
 import pytest
 
 from tests.conftest import Manage
-from tests.faults.scenery import DISAGREED, EMPTY, messy_file
+from tests.faults.scenery import CHUNKS, DISAGREED, EMPTY, messy_file
 from tests.flows.files import COUNTS, LOADED
 from tests.serving import Site, Workers
 
@@ -33,7 +33,6 @@ KILLS = int(os.environ.get("SLUICE_FAULT_KILLS", "6"))
 KILLS_A_ROUND = 8
 PATIENCE_SECONDS = 120
 PIECE_BYTES = 200_000
-CHUNKS = "SELECT number, records, outcomes, errors, ignored, facts FROM ingestion_chunk ORDER BY number"
 PEOPLE = "SELECT id, email, name, age, country FROM accounts_user WHERE id <> 'alice' ORDER BY id"
 PROFILE = """
 name = "settled"

@@ -26,13 +26,12 @@ import pytest
 
 from config.embedded.place import CHECKOUT, place_open
 from tests.conftest import Manage
-from tests.faults.scenery import DISAGREED, EMPTY, messy_file
+from tests.faults.scenery import CHUNKS, DISAGREED, EMPTY, messy_file
 from tests.flows.files import COUNTS, LOADED
 
 KILLS = int(os.environ.get("SLUICE_FAULT_KILLS", "6"))
 KILLS_A_ROUND = 5
 PATIENCE_SECONDS = 120
-DIGESTS = """SELECT number, outcomes, errors, ignored, facts FROM ingestion_chunk ORDER BY number"""
 
 
 @dataclass
@@ -103,7 +102,7 @@ class Scene:
         """Everything that has to be the same."""
         with self.connected() as cursor:
             found: dict[str, Any] = {"counts": {name: certificate[name] for name in (*COUNTS, *DISAGREED)}}
-            for name, statement in {**LOADED, "chunks": DIGESTS}.items():
+            for name, statement in {**LOADED, "chunks": CHUNKS}.items():
                 cursor.execute(statement)
                 found[name] = cursor.fetchall()
         return found
