@@ -6,6 +6,8 @@ from typing import Any
 import structlog
 from structlog.types import Processor
 
+APPS = ("accounts", "orders", "ingestion", "reports")
+
 SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -48,7 +50,7 @@ def logging_settings(*, json: bool, level: str) -> dict[str, Any]:
         },
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         "loggers": {
-            **{name: {"level": level} for name in ("accounts", "orders", "ingestion", "config", "django_structlog")},
+            **{name: {"level": level} for name in (*APPS, "config", "django_structlog")},
             # Django's own handlers would print everything a second time.
             "django": {"handlers": [], "level": "WARNING", "propagate": True},
             # What it says of a failed request, config.middleware says with its ids.

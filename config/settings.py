@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "orders",
     "orders.outbox",
     "ingestion",
+    "reports",
 ]
 
 MIDDLEWARE = [
@@ -219,6 +220,9 @@ UPLOAD_IDLE_SECONDS = env_int("UPLOAD_IDLE_SECONDS", 60)  # without a byte: what
 UPLOAD_YIELD_SECONDS = env_float("UPLOAD_YIELD_SECONDS", 5)
 UPLOAD_UNFINISHED_HOURS = env_int("UPLOAD_UNFINISHED_HOURS", 24)  # since its last byte
 UPLOAD_FINISHED_DAYS = env_int("UPLOAD_FINISHED_DAYS", 30)
+
+# Reports
+EVENT_HISTORY_DAYS = env_int("EVENT_HISTORY_DAYS", 90)  # how long it is known where an order's events were read
 
 # Language and time
 LANGUAGE_CODE = "en"

@@ -17,6 +17,7 @@ PACKAGES = {
     "ingestion": ("queue", "resolve", "merge", "certify", "progress", "recheck", "dryrun"),
     "orders": ("orders",),
     "orders.outbox": ("append",),
+    "reports": ("projection",),
 }
 LOADED = (
     "accounts_user",

@@ -17,7 +17,8 @@ from ingestion.stages.certify import SALT
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 API = (CHECKOUT / "docs/api.md").read_text(encoding="utf-8")
-SOURCES = [path for app in ("config", "accounts", "orders", "ingestion") for path in (CHECKOUT / app).rglob("*.py")]
+APPS = ("config", "accounts", "orders", "ingestion", "reports")
+SOURCES = [path for app in APPS for path in (CHECKOUT / app).rglob("*.py")]
 WRITTEN = re.compile(r'problem(?:_response)?\(\s*"(\w+)"')
 STATUS_OF = {
     "not_authenticated": 401,
@@ -46,7 +47,7 @@ def of_code() -> dict[str, set[int]]:
             importlib.import_module(".".join(path.relative_to(CHECKOUT).with_suffix("").parts))
     found: dict[str, set[int]] = {CODES[name]: {status} for name, status in STATUS_OF.items()}
     for each in refusals():
-        if each.__module__.split(".")[0] in ("config", "accounts", "orders", "ingestion") and "code" in vars(each):
+        if each.__module__.split(".")[0] in APPS and "code" in vars(each):
             found.setdefault(each.code, set()).add(each.status)
     return found
 
