@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from typing import Final
 
 import structlog
-from django.db.models import Max, Min
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
@@ -15,7 +14,7 @@ from prometheus_client.registry import Collector
 from config.deadline import Question
 from config.multiprocess import VARIABLE
 from ingestion.metrics import read_families
-from orders.outbox.models import Entry
+from orders.outbox.selectors import entries_kept
 
 log = structlog.get_logger(__name__)
 
@@ -66,10 +65,7 @@ def _read() -> list[GaugeMetricFamily]:
 
 
 def _outbox() -> GaugeMetricFamily:
-    """From its first and last number, not by counting: a rolled back transaction leaves a gap, nothing more."""
-    ends = Entry.objects.aggregate(first=Min("pk"), last=Max("pk"))
-    entries = ends["last"] - ends["first"] + 1 if ends["last"] is not None else 0
-    return GaugeMetricFamily("sluice_outbox_entries", "Entries of the outbox, about.", value=entries)
+    return GaugeMetricFamily("sluice_outbox_entries", "Entries of the outbox, about.", value=entries_kept())
 
 
 rows: Final = Question(_read, seconds=ANSWER_SECONDS, fresh_seconds=FRESH_SECONDS)

@@ -224,6 +224,10 @@ UPLOAD_FINISHED_DAYS = env_int("UPLOAD_FINISHED_DAYS", 30)
 # Reports
 EVENT_HISTORY_DAYS = env_int("EVENT_HISTORY_DAYS", 90)  # how long it is known where an order's events were read
 
+# Outbox
+OUTBOX_EXPAND = "orders.events.expand"  # what makes events of (order id, version): the outbox knows no orders
+OUTBOX_RETENTION_DAYS = env_int("OUTBOX_RETENTION_DAYS", 7)  # how long acknowledged entries are kept
+
 # Language and time
 LANGUAGE_CODE = "en"
 USE_I18N = True

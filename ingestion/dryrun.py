@@ -38,6 +38,7 @@ SHADOWED: Final = (
     "orders_order",
     "orders_orderline",
     "outbox_entry",
+    "outbox_receipt",
     "ingestion_import",
     "ingestion_source",
     "ingestion_chunk",
@@ -160,6 +161,17 @@ def _put_shadows(cursor: CursorWrapper) -> None:
             # The copy counts from 1 again and would meet the ids of real rows.
             restart = sql.SQL("ALTER TABLE pg_temp.{} ALTER COLUMN {} RESTART WITH 4611686018427387904")
             cursor.execute(restart.format(sql.Identifier(table), sql.Identifier(column)))
+        cursor.execute(queries.numbered_columns, {"table": table})
+        for (column,) in cursor.fetchall():
+            _number_apart(cursor, table, column)
+
+
+def _number_apart(cursor: CursorWrapper, table: str, column: str) -> None:
+    """Give a copy a sequence of its own: to take numbers from the real one would be to write."""
+    name = f"{table}_{column}_shadow"
+    cursor.execute(sql.SQL("CREATE TEMPORARY SEQUENCE {}").format(sql.Identifier(name)))
+    default = sql.SQL("ALTER TABLE pg_temp.{} ALTER COLUMN {} SET DEFAULT nextval({})")
+    cursor.execute(default.format(sql.Identifier(table), sql.Identifier(column), sql.Literal(f"pg_temp.{name}")))
 
 
 def _bring_family(cursor: CursorWrapper, parent_id: int | None) -> None:

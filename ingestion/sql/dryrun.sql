@@ -4,6 +4,11 @@
 SELECT attname FROM pg_attribute
 WHERE attrelid = ('pg_temp.' || quote_ident(%(table)s))::regclass AND attidentity <> '';
 
+-- name: numbered_columns
+-- Columns that take their numbers from a sequence of the real table.
+SELECT a.attname FROM pg_attribute a JOIN pg_attrdef d ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+WHERE a.attrelid = ('pg_temp.' || quote_ident(%(table)s))::regclass AND pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%%';
+
 -- name: bring_users
 INSERT INTO accounts_user
 SELECT * FROM real.accounts_user

@@ -13,8 +13,8 @@ CHUNKS = "SELECT number, records, outcomes, errors, ignored FROM ingestion_chunk
 EMPTY = """
     ALTER TABLE orders_order DISABLE TRIGGER orders_order_truncate;
     ALTER TABLE orders_item DISABLE TRIGGER orders_item_truncate;
-    TRUNCATE accounts_user, orders_item, orders_order, orders_orderline, outbox_entry, ingestion_import
-        RESTART IDENTITY CASCADE;
+    TRUNCATE accounts_user, orders_item, orders_order, orders_orderline, outbox_entry, outbox_receipt,
+        ingestion_import RESTART IDENTITY CASCADE;
     ALTER TABLE orders_order ENABLE ALWAYS TRIGGER orders_order_truncate;
     ALTER TABLE orders_item ENABLE ALWAYS TRIGGER orders_item_truncate;
 """

@@ -178,8 +178,8 @@ _COUNTED = (
 _EMPTY = """
     ALTER TABLE orders_order DISABLE TRIGGER orders_order_truncate;
     ALTER TABLE orders_item DISABLE TRIGGER orders_item_truncate;
-    TRUNCATE orders_orderline, orders_order, orders_item, outbox_entry, ingestion_import, ingestion_upload
-        RESTART IDENTITY CASCADE;
+    TRUNCATE orders_orderline, orders_order, orders_item, outbox_entry, outbox_receipt, ingestion_import,
+        ingestion_upload RESTART IDENTITY CASCADE;
     DELETE FROM accounts_user WHERE id <> 'alice';
     ALTER TABLE orders_order ENABLE ALWAYS TRIGGER orders_order_truncate;
     ALTER TABLE orders_item ENABLE ALWAYS TRIGGER orders_item_truncate;

@@ -30,8 +30,8 @@ from ingestion.worker.turns import Turns
 HEADER = ("order_id", "user_id", "sku", "quantity")
 EMPTIED = (
     "accounts_rolemembership", "orders_orderline", "orders_order", "orders_item", "accounts_user", "outbox_entry",
-    "ingestion_reject", "ingestion_disagreement", "ingestion_orderseen", "ingestion_badorder", "ingestion_chunk",
-    "ingestion_source", "ingestion_import",
+    "outbox_receipt", "ingestion_reject", "ingestion_disagreement", "ingestion_orderseen", "ingestion_badorder",
+    "ingestion_chunk", "ingestion_source", "ingestion_import",
 )  # fmt: skip
 TRIGGERS = {"orders_order": "orders_order_truncate", "orders_item": "orders_item_truncate"}
 

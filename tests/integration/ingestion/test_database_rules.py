@@ -16,7 +16,7 @@ from ingestion.job import INTEGRITY_GATE
 PACKAGES = {
     "ingestion": ("queue", "resolve", "merge", "certify", "progress", "recheck", "dryrun"),
     "orders": ("orders",),
-    "orders.outbox": ("append",),
+    "orders.outbox": ("append", "selectors"),
     "reports": ("projection",),
 }
 LOADED = (
