@@ -1,10 +1,16 @@
 """Combinations of settings that start but do not work well, as Django system checks."""
 
 from collections.abc import Iterator
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+PRODUCERS: Final = ("kafka-python", "confluent")
+SHORTEST_LEASE_SECONDS: Final = 2
+SECURITY_PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+SASL_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 @register(Tags.security)
@@ -29,6 +35,18 @@ def limits(**_: Any) -> list[CheckMessage]:
 def shared_servers(**_: Any) -> list[CheckMessage]:
     """What replicas must share, and what must not be shared."""
     return list(_shared_servers())
+
+
+@register(Tags.security)
+def kafka(**_: Any) -> list[CheckMessage]:
+    """Settings of Kafka and of the relay that contradict each other."""
+    return [*_kafka_security(), *_relay()]
+
+
+@register(Tags.security, deploy=True)
+def kafka_in_the_open(**_: Any) -> list[CheckMessage]:
+    """A password that anybody on the way can read."""
+    return list(_kafka_in_the_open())
 
 
 def _local_mode() -> Iterator[CheckMessage]:
@@ -96,4 +114,76 @@ def _shared_servers() -> Iterator[CheckMessage]:
             f"Uploads are files below {settings.MEDIA_ROOT}: every web and worker process must see that directory.",
             hint="Mount the same volume in all of them, or set UPLOADS_S3_BUCKET.",
             id="sluice.W007",
+        )
+
+
+def _kafka_security() -> Iterator[CheckMessage]:
+    protocol = settings.KAFKA_SECURITY_PROTOCOL
+    if protocol not in SECURITY_PROTOCOLS:
+        yield Error(
+            f"KAFKA_SECURITY_PROTOCOL is {protocol!r}.",
+            hint=f"It is one of {', '.join(SECURITY_PROTOCOLS)}.",
+            id="sluice.E004",
+        )
+        return
+    given = [
+        name
+        for name in ("KAFKA_SASL_MECHANISM", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD")
+        if getattr(settings, name)
+    ]
+    if protocol.startswith("SASL"):
+        if settings.KAFKA_SASL_MECHANISM not in SASL_MECHANISMS or len(given) < 3:
+            yield Error(
+                f"KAFKA_SECURITY_PROTOCOL is {protocol}, but who we are is not complete.",
+                hint=f"Set KAFKA_SASL_MECHANISM ({', '.join(SASL_MECHANISMS)}), KAFKA_SASL_USERNAME and "
+                "KAFKA_SASL_PASSWORD (or KAFKA_SASL_PASSWORD_FILE).",
+                id="sluice.E005",
+            )
+    elif given:
+        yield Error(
+            f"{', '.join(given)} set, but KAFKA_SECURITY_PROTOCOL is {protocol}, which logs nobody in.",
+            hint="Set KAFKA_SECURITY_PROTOCOL to SASL_SSL (or SASL_PLAINTEXT in a network that you trust).",
+            id="sluice.E006",
+        )
+    if not protocol.endswith("SSL") and (settings.KAFKA_SSL_CAFILE or settings.KAFKA_SSL_CERTFILE):
+        yield Error(
+            f"Certificates for Kafka are set, but KAFKA_SECURITY_PROTOCOL is {protocol}, which encrypts nothing.",
+            hint="Set KAFKA_SECURITY_PROTOCOL to SSL or SASL_SSL.",
+            id="sluice.E007",
+        )
+    if bool(settings.KAFKA_SSL_CERTFILE) != bool(settings.KAFKA_SSL_KEYFILE):
+        yield Error(
+            "Of KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE only one is set.",
+            hint="A client's certificate and its key go together. To trust a broker's authority, set KAFKA_SSL_CAFILE.",
+            id="sluice.E008",
+        )
+
+
+def _relay() -> Iterator[CheckMessage]:
+    if settings.OUTBOX_PRODUCER not in PRODUCERS:
+        yield Error(
+            f"OUTBOX_PRODUCER is {settings.OUTBOX_PRODUCER!r}.",
+            hint=f"It is one of {', '.join(PRODUCERS)}.",
+            id="sluice.E009",
+        )
+    elif settings.OUTBOX_PRODUCER == "confluent" and find_spec("confluent_kafka") is None:
+        yield Error(
+            "OUTBOX_PRODUCER is confluent, but confluent-kafka is not installed.",
+            hint="pip install confluent-kafka, or unset OUTBOX_PRODUCER: kafka-python comes with Sluice.",
+            id="sluice.E010",
+        )
+    if settings.OUTBOX_LEASE_SECONDS < SHORTEST_LEASE_SECONDS:
+        yield Error(
+            f"OUTBOX_LEASE_SECONDS is {settings.OUTBOX_LEASE_SECONDS:g}: lanes change hands at every pause of a relay.",
+            hint=f"Set it to {SHORTEST_LEASE_SECONDS} or more; 15 is the default.",
+            id="sluice.E011",
+        )
+
+
+def _kafka_in_the_open() -> Iterator[CheckMessage]:
+    if settings.KAFKA_SECURITY_PROTOCOL == "SASL_PLAINTEXT" and settings.KAFKA_SASL_MECHANISM == "PLAIN":
+        yield Warning(
+            "Kafka is given our password unencrypted (SASL_PLAINTEXT with PLAIN).",
+            hint="Use SASL_SSL, or a SCRAM mechanism.",
+            id="sluice.W008",
         )

@@ -135,6 +135,24 @@ TASKS_NAMESPACE = env_str("TASKS_NAMESPACE", "sluice-tasks")
 # config.worker sets 2: a worker may wait longer than a request.
 TASKS_REDIS_TIMEOUT_SECONDS = env_float("TASKS_REDIS_TIMEOUT_SECONDS", REDIS_TIMEOUT_SECONDS)
 
+# Kafka
+KAFKA_TOPIC_PREFIX = env_str("KAFKA_TOPIC_PREFIX")  # before the names of our topics
+KAFKA_SECURITY_PROTOCOL = env_str("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT").upper()
+KAFKA_SASL_MECHANISM = env_str("KAFKA_SASL_MECHANISM").upper()
+KAFKA_SASL_USERNAME = env_str("KAFKA_SASL_USERNAME")
+KAFKA_SASL_PASSWORD = env_str("KAFKA_SASL_PASSWORD")
+KAFKA_SSL_CAFILE = env_str("KAFKA_SSL_CAFILE")  # "" = the authorities that this machine trusts
+KAFKA_SSL_CERTFILE = env_str("KAFKA_SSL_CERTFILE")
+KAFKA_SSL_KEYFILE = env_str("KAFKA_SSL_KEYFILE")
+KAFKA_REPLICATION_FACTOR = env_int("KAFKA_REPLICATION_FACTOR", 0)  # of new topics; 0 = the broker's default
+
+# The outbox
+OUTBOX_PRODUCER = env_str("OUTBOX_PRODUCER", "kafka-python").lower()  # or confluent
+OUTBOX_LEASE_SECONDS = env_float("OUTBOX_LEASE_SECONDS", 15)  # for which a relay that died keeps its lanes
+# Without any acknowledgement for so long, a relay that has sent something exits, to be started again.
+OUTBOX_STALL_SECONDS = env_float("OUTBOX_STALL_SECONDS", 120)
+EVENT_SOURCE = env_str("EVENT_SOURCE", "/sluice")  # `ce_source` of all events
+
 # Files
 MEDIA_ROOT = env_str("MEDIA_ROOT", str(LOCAL_DIR / "media"))
 UPLOADS_S3_BUCKET = env_str("UPLOADS_S3_BUCKET")  # "" = files below MEDIA_ROOT/uploads, which all processes must share

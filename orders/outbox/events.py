@@ -1,16 +1,14 @@
 """An event as it is sent: independent of the table it came from and of the client that sends it."""
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 ORDERS: Final = "orders"
 IMPORTS: Final = "imports"
 Topic = Literal["orders", "imports"]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """
     One event.
 
@@ -22,7 +20,7 @@ class Event:
         version: of the order; 1 for an import.
         partition_key: the record's key in Kafka: the user's id, of a guest the order's.
         placed_at: when the order was made, which decides the generation of partitions; of an import its end.
-        time: `ce_time`: when this version was made.
+        time: `ce_time` as it is sent: when this version was made (RFC 3339, UTC with Z).
         data: JSON in UTF-8.
     """
 
@@ -33,7 +31,7 @@ class Event:
     version: int
     partition_key: str
     placed_at: datetime
-    time: datetime
+    time: str
     data: bytes
 
 

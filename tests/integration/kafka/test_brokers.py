@@ -44,6 +44,7 @@ def test_an_event_goes_through(broker: BrokerProcess, kafka_prefix: str) -> None
     assert read(broker, f"{kafka_prefix}topic", number=2) == [b"1", b"2"]
 
 
+@pytest.mark.slow  # the tests of producers and relay count on it in the default run
 def test_a_killed_broker_comes_back_at_its_address(broker: BrokerProcess, kafka_prefix: str) -> None:
     topic, pid = f"{kafka_prefix}topic", broker.pid
     create(broker, topic)

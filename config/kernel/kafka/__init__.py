@@ -1,0 +1,1 @@
+"""Kafka, as all of Sluice reaches it: names of topics, settings for both clients."""
