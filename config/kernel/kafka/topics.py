@@ -1,9 +1,9 @@
 """
 The topics: what they are called, and how they are made.
 
-Code speaks of "orders", "orders-dlq" and "imports". On the broker they have a version, for an incompatible change gets a
-topic of its own (docs/adr/0021-event-versions.md), and a prefix (KAFKA_TOPIC_PREFIX), so that installations can share a
-broker.
+Code speaks of "orders", "orders-dlq" and "imports". On the broker they have a version, for an incompatible change gets
+a topic of its own (docs/adr/0021-event-versions.md), and a prefix (KAFKA_TOPIC_PREFIX), so that installations can share
+a broker.
 """
 
 from typing import Final
