@@ -12,6 +12,7 @@ from django.db.models import DurationField, ExpressionWrapper, F, FloatField, Ma
 from django.db.models.functions import Coalesce, Extract, Now
 
 from ingestion import states
+from ingestion.announcing import announce_end
 from ingestion.errors import (
     ImportNotCancellableError,
     ImportNotFoundError,
@@ -264,9 +265,12 @@ def import_fail(*, import_id: int, now: datetime, reason: str) -> bool:
     Returns:
         False when it had ended already.
     """
-    changed = Import.objects.filter(pk=import_id, state__in=states.sources_of(states.FAILED)).update(
-        state=states.FAILED, ended_at=now, reason=reason
-    )
+    with transaction.atomic(), connection.cursor() as cursor:
+        changed = Import.objects.filter(pk=import_id, state__in=states.sources_of(states.FAILED)).update(
+            state=states.FAILED, ended_at=now, reason=reason
+        )
+        if changed:
+            announce_end(cursor, owner=Import.objects.get(pk=import_id))
     if changed:
         log.info("import_failed", import_id=import_id, reason=reason)
     return changed == 1

@@ -11,8 +11,8 @@ from django.db import connection
 
 from config.kernel.sql import load_queries
 from ingestion import states
+from ingestion.books import OUTCOMES
 from ingestion.models import Import, Source, Upload
-from ingestion.stages.certify import OUTCOMES
 
 queries = load_queries("ingestion", "standing")
 

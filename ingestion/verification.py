@@ -11,6 +11,7 @@ from django.db.backends.utils import CursorWrapper
 
 from config.kernel.sql import load_queries
 from ingestion import states
+from ingestion.books import read_books
 from ingestion.digests import RowDigests, line_digests, order_digests
 from ingestion.errors import ImportNotFoundError
 from ingestion.models import Import
@@ -20,7 +21,6 @@ from ingestion.stages.certify import (
     SALT,
     chunk_expectations,
     find_imbalances,
-    read_books,
 )
 
 queries = load_queries("ingestion", "certify")

@@ -35,9 +35,10 @@ from orders.errors import (
     TransitionNotAllowedError,
     UnknownUserError,
 )
+from orders.events import AMENDED, CANCELLED, PLACED, STATUS_CHANGED, keep, pending_event, tell
 from orders.lines import new_line, number_lines, orderable_items, plan_lines
 from orders.models import Item, Order, OrderLine
-from orders.outbox.append import AMENDED, CANCELLED, PLACED, STATUS_CHANGED, append_orders
+from orders.outbox.events import Event
 
 API: Final = "api"
 """Source of an outbox entry, unless told otherwise."""
@@ -108,8 +109,9 @@ def order_amend(
         header = {name: value for name, value in amendment.header.items() if not _same(getattr(order, name), value)}
         if not access.may_write(country=header.get("country", order.country)):
             raise OutsideRegionError(country=header["country"])
+        unsent = _unsent(order)
         if _amend_lines(order, amendment, now=now) or header:
-            _write(order, AMENDED, source, now=now, values=header)
+            _write(order, AMENDED, source, now=now, values=header, unsent=unsent)
     return order
 
 
@@ -141,7 +143,7 @@ def order_change_status(
             raise TransitionNotAllowedError(
                 order_id=order.id, order_status=order.status, wanted=status, possible=possible
             )
-        _write(order, STATUS_CHANGED, source, now=now, values={"status": status})
+        _write(order, STATUS_CHANGED, source, now=now, values={"status": status}, unsent=_unsent(order))
     return order
 
 
@@ -166,7 +168,7 @@ def order_cancel(
             return order
         if order.status not in states.CANCELLABLE:
             raise OrderNotCancellableError(order_id=order.id, order_status=order.status)
-        _write(order, CANCELLED, source, now=now, values={"status": states.CANCELLED})
+        _write(order, CANCELLED, source, now=now, values={"status": states.CANCELLED}, unsent=_unsent(order))
     return order
 
 
@@ -256,16 +258,29 @@ def _amend_lines(order: Order, amendment: Amendment, *, now: datetime) -> bool:
     return bool(dropped or written)
 
 
+def _unsent(order: Order) -> Event | None:
+    """The event of a locked order, before it changes, if a bulk load placed it and it may not have been sent yet."""
+    if order.version > 1 or order.import_id is None:
+        return None
+    with connection.cursor() as cursor:
+        return pending_event(cursor, order.id)
+
+
 def _tell(order: Order, event: str, source: str) -> None:
     with connection.cursor() as cursor:
-        append_orders(cursor, orders=[(order.id, order.version)], type=event, source=source)
+        tell(cursor, orders=[(order.id, order.version)], type=event, source=source)
 
 
-def _write(order: Order, event: str, source: str, *, now: datetime, values: Mapping[str, Any]) -> None:
-    """The next version of an order, told and marked."""
+def _write(
+    order: Order, event: str, source: str, *, now: datetime, values: Mapping[str, Any], unsent: Event | None
+) -> None:
+    """The next version of an order, told after the one that may not have been sent yet, and marked."""
     for name, value in {**values, "version": order.version + 1, "updated_at": now}.items():
         setattr(order, name, value)
     order.save(update_fields=[*values, "version", "updated_at"])
+    if unsent is not None:
+        with connection.cursor() as cursor:
+            keep(cursor, unsent, source=source)
     _tell(order, event, source)
     orders_changed([order.id])
 

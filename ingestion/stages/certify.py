@@ -11,6 +11,8 @@ from django.db.backends.utils import CursorWrapper
 
 from config.kernel.sql import load_queries
 from ingestion import states
+from ingestion.announcing import announce_end
+from ingestion.books import read_books
 from ingestion.digests import line_digests, order_digests
 from ingestion.models import Import, Source
 
@@ -18,7 +20,6 @@ queries = load_queries("ingestion", "certify")
 
 SALT: Final = "sluice.certificate"
 EMPTY_DIGEST: Final = hashlib.sha256().hexdigest()
-OUTCOMES: Final = ("loaded", "unchanged", "skipped", "rejected", "ignored", "unprocessed")
 FACTS: Final = (
     "users_inserted",
     "users_updated",
@@ -58,6 +59,7 @@ def import_certify(*, import_id: int, now: datetime, active_seconds: float) -> d
         problems = find_imbalances(cursor, owner=owner, books=books)
         if owner.state == states.RUNNING:
             _end(owner, books=books, problems=problems, now=now)
+            announce_end(cursor, owner=owner)
         if owner.state in states.ENDED:
             _complete_digests(cursor, owner=owner)
             cursor.execute(queries.import_scratch_clear, {"import_id": import_id})
@@ -76,26 +78,6 @@ def _end(owner: Import, *, books: dict[str, Any], problems: list[str], now: date
         owner.reason = "The books do not balance: " + " ".join(problems)
     else:
         owner.state = states.COMPLETED_WITH_REJECTS if books["outcomes"]["rejected"] else states.COMPLETED
-
-
-def read_books(cursor: CursorWrapper, *, owner: Import) -> dict[str, Any]:
-    """Totals of an import from its chunk rows: records, bytes, outcomes, errors by code, ignored by reason, facts."""
-    where = {"import_id": owner.pk}
-    cursor.execute(queries.totals, where)
-    chunks, records, length, unfinished, unfinished_chunks = cursor.fetchone()
-    books: dict[str, Any] = {
-        "chunks": chunks,
-        "unfinished_chunks": unfinished_chunks,
-        "records": int(records),
-        "bytes": int(length),
-    }
-    for column in ("outcomes", "errors", "ignored", "facts"):
-        cursor.execute(queries.sums.replace("{column}", column), where)
-        books[column] = {name: int(number) for name, number in cursor.fetchall() if number}
-    outcomes = dict.fromkeys(OUTCOMES, 0) | books["outcomes"]
-    outcomes["unprocessed"] += int(unfinished)
-    books["outcomes"] = outcomes
-    return books
 
 
 def find_imbalances(cursor: CursorWrapper, *, owner: Import, books: dict[str, Any]) -> list[str]:

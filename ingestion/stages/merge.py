@@ -21,7 +21,7 @@ from ingestion.copying import copy_frame, query_frame, sha256
 from ingestion.job import Claim, Job
 from ingestion.validation import FieldError
 from orders import states as order_states
-from orders.outbox.append import AMENDED, append_bulk, append_orders
+from orders.events import AMENDED, keep_pending, placed_in_bulk, tell
 
 queries = load_queries("ingestion", "merge")
 
@@ -173,7 +173,8 @@ def merge_by_copy(
     except IntegrityError as error:
         raise OrdersCollideError from error
     line_text = _copy(cursor, "orders_orderline", lines, "record", {"import_id": job.import_id}, plain)
-    append_bulk(cursor, order_ids=headers.get_column("id").to_list(), source=f"import:{job.import_id}/{claim.number}")
+    placed = headers.get_column("id").to_list()
+    placed_in_bulk(cursor, order_ids=placed, source=f"import:{job.import_id}/{claim.number}")
     digests = {"lines": sha256(line_text)}
     if headers.get_column("attributes").null_count() == headers.height:
         digests["orders"] = sha256(order_text)
@@ -212,10 +213,15 @@ def merge_by_sets(
     _note_displaced(cursor, values, merged)
     _note_disagreements(cursor, values, merged)
     classes = query_frame(cursor, query=queries.classes, parameters={})
+    placed, amended = _to_tell(frame, classes)
+    source = f"import:{job.import_id}/{claim.number}"
+    merged.changed_orders = [order_id for order_id, _ in amended]
+    # As they were before this merge.
+    keep_pending(cursor, order_ids=merged.changed_orders, source=source)
     _write(cursor, values, merged, job=job)
     _account(cursor, merged, frame=frame, classes=classes, job=job)
-    source = f"import:{job.import_id}/{claim.number}"
-    merged.changed_orders = _tell(cursor, frame=frame, classes=classes, source=source)
+    placed_in_bulk(cursor, order_ids=placed, source=source)
+    tell(cursor, orders=amended, type=AMENDED, source=source)
     return merged
 
 
@@ -303,22 +309,13 @@ def duplicate_line(ordinal: int) -> FieldError:
     return FieldError(ordinal, None, "line_no", "duplicate_line", message, None)
 
 
-def _tell(cursor: CursorWrapper, *, frame: pl.DataFrame, classes: pl.DataFrame, source: str) -> list[str]:
+def _to_tell(frame: pl.DataFrame, classes: pl.DataFrame) -> tuple[list[str], list[tuple[str, int]]]:
     """
-    Newly placed orders in one bulk entry, changed ones each with an entry of its own, in file order.
-
-    Returns:
-        the ids of the changed ones.
+    In file order: ids of newly placed orders, told in one bulk entry; and changed ones with their new versions, each
+    told on its own.
     """
     firsts = frame.filter(pl.col("order_id").is_first_distinct()).select(pl.col("order_id").alias("id"))
     told = firsts.join(classes, on="id", maintain_order="left")
     placed = told.filter(pl.col("class") == "new").get_column("id").to_list()
-    append_bulk(cursor, order_ids=placed, source=source)
     amended = told.filter(pl.col("class").is_in(["update", "spanning"]))
-    append_orders(
-        cursor,
-        orders=[(order_id, int(version)) for order_id, version in amended.select("id", "version").iter_rows()],
-        type=AMENDED,
-        source=source,
-    )
-    return amended.get_column("id").to_list()
+    return placed, [(order_id, int(version)) for order_id, version in amended.select("id", "version").iter_rows()]

@@ -1,6 +1,6 @@
 """Appending to the outbox, inside the transaction of the change that it tells of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from django.db.backends.utils import CursorWrapper
@@ -8,35 +8,54 @@ from psycopg2 import Binary
 
 from config.kernel.sql import load_queries
 from orders.outbox import bulk
+from orders.outbox.events import Event
 
 queries = load_queries("orders.outbox", "append")
 
-PLACED: Final = "com.sluice.order.placed.v1"
-AMENDED: Final = "com.sluice.order.amended.v1"
-STATUS_CHANGED: Final = "com.sluice.order.status_changed.v1"
-CANCELLED: Final = "com.sluice.order.cancelled.v1"
+EVENTS: Final = "{events}"
+"""Where a statement has the query that yields the events."""
 
 
-def append_bulk(cursor: CursorWrapper, *, order_ids: Sequence[str], source: str) -> None:
+def append_bulk(cursor: CursorWrapper, *, order_ids: Sequence[str], type: str, source: str) -> None:
     """
-    Write one entry for many newly placed orders (version 1 of each).
+    Write one entry for many newly placed orders (version 1 of each), and the receipt that tells when all were sent.
 
     Args:
-        order_ids: in file order; none: nothing is written.
-        source: who placed them, for people ("import:12/3").
+        order_ids: in file order; at least one.
+        source: who placed them ("import:12/3"); there is only one entry of a source.
     """
-    if order_ids:
-        payload: Any = Binary(bulk.encode(order_ids))
-        cursor.execute(queries.bulk, {"type": PLACED, "orders": len(order_ids), "payload": payload, "source": source})
+    payload: Any = Binary(bulk.encode(order_ids))
+    cursor.execute(queries.bulk, {"type": type, "orders": len(order_ids), "payload": payload, "source": source})
 
 
-def append_orders(cursor: CursorWrapper, *, orders: Sequence[tuple[str, int]], type: str, source: str) -> None:
+def append_selected(
+    cursor: CursorWrapper, *, events: str, parameters: Mapping[str, Any], kind: str, type: str, source: str
+) -> int:
     """
-    Write one entry for each (order id, version), in this order.
+    Write an entry for each event that a query yields.
 
-    The row locks of these orders must be held.
+    The row locks of what the events tell of must be held.
+
+    Args:
+        events: a query with the columns position (their order), key, version, partition_key, placed_at, time and
+            data (JSON as text), and `parameters` of it.
+        kind: "order" or "import".
+    Returns:
+        how many there were.
     """
-    if orders:
-        ids = "\x1f".join(order_id for order_id, _ in orders)
-        versions = [version for _, version in orders]
-        cursor.execute(queries.orders, {"type": type, "ids": ids, "versions": versions, "source": source})
+    values = {**parameters, "kind": kind, "type": type, "source": source}
+    cursor.execute(queries.selected.replace(EVENTS, events), values)
+    return int(cursor.rowcount)
+
+
+def append_given(cursor: CursorWrapper, *, event: Event, kind: str, source: str) -> None:
+    """Write an entry for an event whose content is known. Arguments as for `append_selected`."""
+    parameters = {
+        "key": event.key,
+        "version": event.version,
+        "partition_key": event.partition_key,
+        "placed_at": event.placed_at,
+        "time": event.time,
+        "data": event.data.decode(),
+    }
+    append_selected(cursor, events=queries.given, parameters=parameters, kind=kind, type=event.type, source=source)

@@ -6,6 +6,7 @@ How it is read is in `batches`, who reads it in `leases`; ADR 18 has the reasons
 
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
@@ -104,9 +105,10 @@ class Lane(models.Model):
 
 
 class Relay(models.Model):
-    """A relay that said lately that it is there: lanes are shared among these."""
+    """A relay that said lately that it is there, and for which lanes: these are shared among such relays."""
 
     owner = TextKeyField(primary_key=True)
+    lanes = ArrayField(models.SmallIntegerField())
     seen_until = models.DateTimeField()
 
     def __str__(self) -> str:

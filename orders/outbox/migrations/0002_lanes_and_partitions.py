@@ -5,6 +5,7 @@ Writers of the release before know no lanes and are refused, so stop them first:
 they wrote is moved over. Its order events keep an empty payload and are expanded by key.
 """
 
+import django.contrib.postgres.fields
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
@@ -110,6 +111,10 @@ class Migration(migrations.Migration):
                     config.kernel.fields.TextKeyField(
                         db_collation="C", max_length=128, primary_key=True, serialize=False
                     ),
+                ),
+                (
+                    "lanes",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.SmallIntegerField(), size=None),
                 ),
                 ("seen_until", models.DateTimeField()),
             ],

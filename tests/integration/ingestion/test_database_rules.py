@@ -15,8 +15,8 @@ from ingestion.job import INTEGRITY_GATE
 
 PACKAGES = {
     "ingestion": ("queue", "resolve", "merge", "certify", "progress", "recheck", "dryrun"),
-    "orders": ("orders",),
-    "orders.outbox": ("append", "selectors"),
+    "orders": ("events", "orders"),
+    "orders.outbox": ("append", "batches", "guard", "leases", "selectors"),
     "reports": ("projection",),
 }
 LOADED = (
@@ -62,6 +62,7 @@ def statements() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize(("name", "text"), [pytest.param(*each, id=each[0]) for each in statements()])
 def test_every_query_fits_the_schema(name: str, text: str) -> None:
     text = text.replace("{column}", "outcomes").replace("real.", "public.")
+    text = text.replace("{events}", load_queries("orders.outbox", "append").given)
     with transaction.atomic(), connection.cursor() as cursor:
         if name.startswith("merge.") and name != "merge.stage_create":
             cursor.execute(load_queries("ingestion", "merge").stage_create)
