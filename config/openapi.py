@@ -29,6 +29,7 @@ TAGS: Final = [
     {"name": "profiles", "description": "How a shop writes its files."},
     {"name": "orders", "description": "Orders and their lines."},
     {"name": "items", "description": "What is sold."},
+    {"name": "reports", "description": "What orders add up to, a moment after they are made or changed."},
     {"name": "users", "description": "Who orders, and who works here."},
     {"name": "roles", "description": "What somebody may do."},
     {"name": "tokens", "description": "Access for programs."},

@@ -24,4 +24,5 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("accounts.urls")),
     path("", include("ingestion.urls")),
+    path("", include("reports.urls")),
 ]

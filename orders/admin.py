@@ -8,6 +8,7 @@ events. Lists show what is found in bounded time: tables reach 100 million rows.
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.admin import helpers
@@ -132,9 +133,17 @@ class OrderAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": ("id", "user_link", "status", "ordered_at", "country", "currency", "attributes")}),
         ("Lines", {"fields": ("lines_table",)}),
-        ("History", {"fields": ("version", "import_link", "import_record", "created_at", "updated_at")}),
+        ("History", {"fields": ("version", "events_link", "import_link", "import_record", "created_at", "updated_at")}),
     )
-    readonly_fields = ("user_link", "lines_table", "import_link", "created_at", "updated_at", "import_record")
+    readonly_fields = (
+        "user_link",
+        "lines_table",
+        "events_link",
+        "import_link",
+        "created_at",
+        "updated_at",
+        "import_record",
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
         return selectors.orders_seen(access_of(signed_in(request)))
@@ -196,6 +205,11 @@ class OrderAdmin(ReadOnlyAdmin):
         return (
             "" if order.import_id is None else _link("ingestion_import_change", order.import_id, f"#{order.import_id}")
         )
+
+    @admin.display(description="events")
+    def events_link(self, order: Order) -> str:
+        """Where on the broker its events are, as far as they were read."""
+        return _search("reports_historyentry", order.pk, "where they were read")
 
     @admin.display(description="lines")
     def lines_table(self, order: Order) -> SafeString:
@@ -310,6 +324,15 @@ def _link(page: str, key: Any, text: str) -> str:
     except NoReverseMatch:
         return text
     return format_html('<a href="{}">{}</a>', address, text)
+
+
+def _search(page: str, term: str, text: str) -> str:
+    """A link to what a list of the admin finds, if there is such a list."""
+    try:
+        address = reverse(f"admin:{page}_changelist")
+    except NoReverseMatch:
+        return ""
+    return format_html('<a href="{}?{}">{}</a>', address, urlencode({"q": term}), text)
 
 
 def _price(price: Any) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -178,13 +178,15 @@ def _field(queryset: QuerySet[Any], name: str) -> models.Field[Any, Any]:
 
 def _plain(value: Any) -> Any:
     """A value of a key as JSON has it."""
-    if isinstance(value, datetime):
+    if isinstance(value, date):  # a datetime is one
         return value.isoformat()
     return str(value) if isinstance(value, UUID) else value
 
 
 def _stored(value: Any, field: models.Field[Any, Any]) -> Any:
-    return datetime.fromisoformat(value) if isinstance(field, models.DateTimeField) else value
+    if isinstance(field, models.DateTimeField):
+        return datetime.fromisoformat(value)
+    return date.fromisoformat(value) if isinstance(field, models.DateField) else value
 
 
 def _parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
