@@ -15,6 +15,7 @@ from config.deadline import Question
 from config.multiprocess import VARIABLE
 from ingestion.metrics import read_families
 from orders.outbox.selectors import entries_kept
+from reports import metrics as reports_metrics
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +62,7 @@ class _InMemory(Collector):
 
 
 def _read() -> list[GaugeMetricFamily]:
-    return [*read_families(), _outbox()]
+    return [*read_families(), *reports_metrics.read_families(), _outbox()]
 
 
 def _outbox() -> GaugeMetricFamily:

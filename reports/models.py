@@ -1,5 +1,5 @@
 """
-What the events of orders add up to, and where each event was read (ADR 20).
+What the events of orders add up to, and where each event was read.
 
 Everything here can be made again from the orders themselves (`manage.py rebuild_reports`); the history of events only
 from a topic that is kept for ever. Nothing refers to rows of other apps: events may come before or after them.

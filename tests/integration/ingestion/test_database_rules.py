@@ -17,7 +17,7 @@ PACKAGES = {
     "ingestion": ("queue", "resolve", "merge", "certify", "progress", "recheck", "dryrun"),
     "orders": ("events", "orders"),
     "orders.outbox": ("append", "batches", "guard", "leases", "selectors"),
-    "reports": ("projection",),
+    "reports": ("projection", "partitions", "metrics", "rebuild"),
 }
 LOADED = (
     "accounts_user",
@@ -66,12 +66,14 @@ def test_every_query_fits_the_schema(name: str, text: str) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         if name.startswith("merge.") and name != "merge.stage_create":
             cursor.execute(load_queries("ingestion", "merge").stage_create)
+        if name.startswith("rebuild.") and name != "rebuild.rebuild_totals":
+            cursor.execute(load_queries("reports", "rebuild").rebuild_totals)
         for statement in filter(str.strip, re.sub(r"--.*", "", text).split(";")):
             # Each occurrence may have a type of its own: the driver writes the value out wherever it stands.
             numbers = count(1)
             prepared = re.sub(r"%\(\w+\)s", lambda _, numbers=numbers: f"${next(numbers)}", statement)  # type: ignore[misc]
             prepared = prepared.replace("%%", "%")
-            if prepared.lstrip().upper().startswith("CREATE"):
+            if prepared.lstrip().upper().startswith(("CREATE", "LOCK", "DROP", "TRUNCATE")):
                 cursor.execute(prepared)
             else:
                 # A bare PREPARE leaves the types to the server, as a driver's placeholder does.

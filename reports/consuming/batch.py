@@ -1,0 +1,85 @@
+"""A batch of records: what of it are events, and how far it takes its partitions."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+
+from django.db import DataError, IntegrityError
+from kafka import TopicPartition
+
+from reports.consuming.dead_letters import Refused
+from reports.consuming.group import Records
+from reports.events import InvalidEventError, OrderEvent, decode
+from reports.projection import Applied, Position
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records, decoded."""
+
+    events: list[OrderEvent]
+    refused: list[Refused]
+
+
+def decoded(records: Records) -> Batch:
+    """Part the events from what is none."""
+    batch = Batch([], [])
+    for record in chain.from_iterable(records.values()):
+        try:
+            batch.events.append(decode(record))
+        except InvalidEventError as error:
+            batch.refused.append(Refused(record, str(error)))
+    return batch
+
+
+def offsets_after(records: Records) -> dict[TopicPartition, int]:
+    """Where to go on reading."""
+    return {partition: found[-1].offset + 1 for partition, found in records.items()}
+
+
+def positions(
+    batch: Batch, after: Mapping[TopicPartition, int], ends: Mapping[int, int], member: str
+) -> list[Position]:
+    """What is written about the partitions."""
+    return [_position(batch, partition, offset, ends, member) for partition, offset in after.items()]
+
+
+def _position(batch: Batch, partition: TopicPartition, offset: int, ends: Mapping[int, int], member: str) -> Position:
+    events = [event for event in batch.events if event.partition == partition.partition]
+    refused = [each for each in batch.refused if each.record.partition == partition.partition]
+    return Position(
+        topic=partition.topic,
+        partition=partition.partition,
+        offset=offset,
+        end_offset=max(offset, ends.get(partition.partition, offset)),
+        events=len(events),
+        dead_letters=len(refused),
+        member=member,
+        last_event_at=_moment(events[-1].time) if events else None,
+    )
+
+
+def _moment(text: str) -> str | None:
+    """A time that Postgres takes for one, too; it is only shown."""
+    try:
+        return datetime.fromisoformat(text).isoformat()
+    except ValueError:
+        return None
+
+
+def unstorable(events: Sequence[OrderEvent], apply: Callable[[Sequence[OrderEvent]], Applied]) -> dict[str, str]:
+    """
+    Apply events in ever smaller parts until it is known which ones Postgres refuses; the others have their effect.
+
+    Returns:
+        the ids of the refused ones, with what Postgres says.
+    """
+    try:
+        apply(events)
+    except (DataError, IntegrityError) as error:
+        if len(events) == 1:
+            return {events[0].id: str(error).strip()}
+        middle = len(events) // 2
+        return {**unstorable(events[:middle], apply), **unstorable(events[middle:], apply)}
+    return {}
