@@ -13,7 +13,6 @@ from django.db import connection
 from django.utils import timezone
 from kafka import KafkaConsumer, TopicPartition
 
-from config.kernel.errors import ApplicationError
 from config.kernel.kafka.clients import kafka_python_settings
 from config.kernel.kafka.topics import topic_name
 from config.kernel.sql import load_queries
@@ -26,17 +25,12 @@ POLL_MS: Final = 1_000
 queries: Final = load_queries("reports", "rebuild")
 
 
-class TopicNotCompleteError(ApplicationError):
-    code, status = "topic_not_complete", 409
-    message = (
-        "The topic {topic} does not hold all events any more: partition {partition} begins at offset {offset}. "
-        "Rebuild from Postgres instead: leave --from-topic out."
-    )
+class TopicNotCompleteError(Exception):
+    """The topic does not begin with the first event."""
 
 
-class NoSuchTopicError(ApplicationError):
-    code, status = "no_such_topic", 404
-    message = "There is no topic {topic} on the broker. manage.py kafka_topics creates it."
+class NoSuchTopicError(Exception):
+    """The broker has no topic of this name."""
 
 
 def replay(*, show: Callable[[int, int], None] = lambda *_: None) -> None:
@@ -57,10 +51,13 @@ def replay(*, show: Callable[[int, int], None] = lambda *_: None) -> None:
     try:
         partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
         if not partitions:
-            raise NoSuchTopicError(topic=topic)
+            raise NoSuchTopicError(f"There is no topic {topic} on the broker. manage.py kafka_topics creates it.")
         for partition, offset in consumer.beginning_offsets(partitions).items():
             if offset > 0:
-                raise TopicNotCompleteError(topic=topic, partition=partition.partition, offset=offset)
+                raise TopicNotCompleteError(
+                    f"The topic {topic} does not hold all events any more: partition {partition.partition} begins at "
+                    f"offset {offset}. Rebuild from Postgres instead: leave --from-topic out."
+                )
         ends: dict[TopicPartition, int] = consumer.end_offsets(partitions)
         consumer.assign(partitions)
         with connection.cursor() as cursor:

@@ -5,16 +5,20 @@ The consumer of orders under faults: afterwards the reports show what the orders
 """
 
 import contextlib
+import os
 import random
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg2
 import pytest
 from psycopg2 import sql
 
-from tests.apache_kafka import ApacheKafka
+from config.embedded.place import place_open
+from tests.apache_kafka import ApacheKafka, EmbeddedKafka
 from tests.conftest import Manage
 from tests.order_topic import OrderTopic, consumed, is_projected, made_up_orders, wait_for
 from tests.preloaded import Forked
@@ -225,3 +229,90 @@ def test_what_is_no_event_is_put_aside_and_the_rest_goes_on(consumers: Consumers
     assert headers["sluice_origin_topic"] == consumers.topic.name.encode()
     assert (headers["sluice_origin_partition"], headers["sluice_origin_offset"]) == (b"0", str(offset).encode())
     assert b"JSONDecodeError" in headers["sluice_error"]
+
+
+def test_made_again_from_the_topic(consumers: Consumers, manage: Manage) -> None:
+    events = made_up_orders(consumers.cursor, orders=200)
+    consumers.topic.send(events)
+    consumers.start()
+    consumers.wait_until_done(len(events))
+    consumers.cursor.execute("UPDATE reports_day SET revenue = 0")
+    consumers.cursor.execute("UPDATE reports_order SET version = version + 5, items = '[]'")
+    done = manage("rebuild_reports", "--from-topic", env=consumers.topic.environment)
+    assert done.returncode == 0, done.stderr
+    assert is_projected(consumers.cursor)
+    assert consumed(consumers.cursor) == len(events), "the history tells each event once"
+
+
+@pytest.mark.slow
+def test_postgres_is_killed_and_starts_again(
+    apache_kafka: ApacheKafka, kafka_prefix: str, manage: Manage, private_services: dict[str, str]
+) -> None:
+    topic = OrderTopic(apache_kafka.bootstrap, kafka_prefix)
+    environment = {**private_services, "KAFKA_BOOTSTRAP_SERVERS": apache_kafka.bootstrap, "SLUICE_LOCAL": "1"}
+    assert manage("migrate", "-v", "0", env=environment).returncode == 0
+    place = place_open(Path(private_services["SLUICE_LOCAL_DIR"]))
+
+    def connect() -> Any:
+        connection = psycopg2.connect(dbname="sluice", user="sluice", host=str(place.run))
+        connection.autocommit = True
+        return connection
+
+    holder = Holder(connect)
+    events = made_up_orders(holder.cursor, orders=600)
+    topic.send(events)
+    command = ["manage.py", "consume_orders", "--group", topic.group, "--batch", "20", "--session", "6"]
+    log = manage.directory / "consumers.log"
+    process = start_logged(command, {**manage.environment, **topic.environment, **environment}, log)
+    try:
+        for share in (0.2, 0.6):
+            wait_for(partial(holder.has_consumed, len(events) * share), "progress")
+            os.kill(int((place.state / "postgres" / "postmaster.pid").read_text().split("\n")[0]), signal.SIGKILL)
+        wait_for(partial(holder.has_consumed, len(events) - 1), f"reading\n{log.read_text()[-3000:]}")
+        assert is_projected(holder.cursor)
+        assert "consumer_waits" in log.read_text()
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        holder.cursor.connection.close()
+
+
+class Holder:
+    """A connection that is made anew when the server was restarted."""
+
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        self._connect = connect
+        self.cursor = connect().cursor()
+
+    def has_consumed(self, more_than: float) -> bool:
+        try:
+            return consumed(self.cursor) > more_than
+        except psycopg2.Error:
+            self.cursor.connection.close()
+            with contextlib.suppress(psycopg2.OperationalError):
+                self.cursor = self._connect().cursor()
+            return False
+
+
+@pytest.mark.slow
+def test_on_the_embedded_broker(
+    embedded_kafka: EmbeddedKafka, kafka_prefix: str, manage: Manage, connect: Callable[[], Any]
+) -> None:
+    consumers = Consumers(manage, OrderTopic(embedded_kafka.bootstrap, kafka_prefix), connect)
+    events = made_up_orders(consumers.cursor, orders=300)
+    chance = random.Random(9)
+    consumers.topic.send([*events, *chance.sample(events, len(events) // 3)])
+    consumers.topic.send_raw(b"nothing")
+    try:
+        with batch_held(connect) as is_held:
+            killed = consumers.start()
+            wait_for(is_held, "a batch before its end")
+            killed.send_signal(signal.SIGKILL)
+            killed.wait(10)
+        first, second = consumers.start(), consumers.start()
+        consumers.wait_until_done(len(events))
+        consumers.end(first)
+        consumers.end(second)
+        assert len(consumers.topic.read(consumers.topic.dead_letters)) >= 1
+    finally:
+        consumers.kill_all()

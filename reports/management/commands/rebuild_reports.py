@@ -6,8 +6,7 @@ from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from kafka.errors import KafkaError
 
-from config.kernel.errors import ApplicationError
-from reports.consuming.replay import replay
+from reports.consuming.replay import NoSuchTopicError, TopicNotCompleteError, replay
 from reports.rebuilding import rebuild
 
 
@@ -28,7 +27,7 @@ class Command(BaseCommand):
                 replay(show=self._read)
             else:
                 rebuild(show=self._step)
-        except (ApplicationError, KafkaError) as error:
+        except (TopicNotCompleteError, NoSuchTopicError, KafkaError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write("The reports are made again.")
 
