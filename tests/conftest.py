@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -76,13 +77,20 @@ def _case_names() -> Iterator[str]:
     return (f"case_sluice_{os.getpid()}_{number}" for number in count(1))
 
 
+@pytest.fixture(scope="session")
+def _dropping(django_db_setup: None) -> Iterator[ThreadPoolExecutor]:
+    """Drops databases while the next tests run: a drop waits for a checkpoint."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        yield pool
+
+
 @pytest.fixture
-def database_url(django_db_setup: None, _case_names: Iterator[str]) -> Iterator[str]:
+def database_url(_case_names: Iterator[str], _dropping: ThreadPoolExecutor) -> Iterator[str]:
     """URL of a fresh, migrated database that only this test knows; dropped afterwards, whoever is still connected."""
     name = next(_case_names)
     _execute("CREATE DATABASE {} TEMPLATE {}", name, TEMPLATE_DATABASE)
     yield _url(name)
-    _execute("DROP DATABASE {} WITH (FORCE)", name)
+    _dropping.submit(_execute, "DROP DATABASE {} WITH (FORCE)", name, server=_url("postgres"))
 
 
 @pytest.fixture
@@ -228,16 +236,21 @@ def _url(database: str) -> str:
     return f"postgresql://{quote(found.get('user', ''), safe='')}{password}@/{database}?{query}"
 
 
-def _execute(statement: str, *names: str) -> list[tuple[Any, ...]]:
-    """Run one statement outside of any transaction, and outside of Django's connection, which may be in a test's."""
-    server = psycopg2.connect(_url("postgres"))
+def _execute(statement: str, *names: str, server: str = "") -> list[tuple[Any, ...]]:
+    """
+    Run one statement outside of any transaction, and outside of Django's connection, which may be in a test's.
+
+    Args:
+        server: URL of a database to connect to; threads must give it.
+    """
+    connected = psycopg2.connect(server or _url("postgres"))
     try:
-        server.autocommit = True
-        with server.cursor() as cursor:
+        connected.autocommit = True
+        with connected.cursor() as cursor:
             cursor.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
             return cursor.fetchall() if cursor.description else []
     finally:
-        server.close()
+        connected.close()
 
 
 def _drop_databases_of_dead_processes() -> None:
