@@ -16,7 +16,7 @@ from ingestion.job import INTEGRITY_GATE
 PACKAGES = {
     "ingestion": ("queue", "resolve", "merge", "certify", "progress", "recheck", "dryrun"),
     "orders": ("events", "orders"),
-    "orders.outbox": ("append", "batches", "guard", "leases", "selectors"),
+    "orders.outbox": ("append", "batches", "guard", "leases", "partitions", "selectors"),
     "reports": ("projection", "partitions", "metrics", "rebuild"),
 }
 LOADED = (
@@ -63,17 +63,22 @@ def statements() -> Iterator[tuple[str, str]]:
 def test_every_query_fits_the_schema(name: str, text: str) -> None:
     text = text.replace("{column}", "outcomes").replace("real.", "public.")
     text = text.replace("{events}", load_queries("orders.outbox", "append").given)
+    text = text.replace("{from}", "'2020-01-01'").replace("{to}", "'2020-01-02'")
+    made = name in ("partitions.create", "partitions.attach")
+    text = text.replace("{partition}", "outbox_entry_20200101" if made else "outbox_entry_default")
     with transaction.atomic(), connection.cursor() as cursor:
         if name.startswith("merge.") and name != "merge.stage_create":
             cursor.execute(load_queries("ingestion", "merge").stage_create)
         if name.startswith("rebuild.") and name != "rebuild.rebuild_totals":
             cursor.execute(load_queries("reports", "rebuild").rebuild_totals)
+        if name == "partitions.attach":
+            cursor.execute("CREATE TABLE outbox_entry_20200101 (LIKE outbox_entry INCLUDING ALL)")
         for statement in filter(str.strip, re.sub(r"--.*", "", text).split(";")):
             # Each occurrence may have a type of its own: the driver writes the value out wherever it stands.
             numbers = count(1)
             prepared = re.sub(r"%\(\w+\)s", lambda _, numbers=numbers: f"${next(numbers)}", statement)  # type: ignore[misc]
             prepared = prepared.replace("%%", "%")
-            if prepared.lstrip().upper().startswith(("CREATE", "LOCK", "DROP", "TRUNCATE")):
+            if prepared.lstrip().upper().startswith(("ALTER", "CREATE", "LOCK", "DROP", "TRUNCATE")):
                 cursor.execute(prepared)
             else:
                 # A bare PREPARE leaves the types to the server, as a driver's placeholder does.
