@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django.conf import settings
 
-from config.embedded import kafka_bootstrap
+from config.embedded import EmbeddedError, kafka_bootstrap
 
 REQUEST_TIMEOUT_MS: Final = 30_000
 CONNECTION_IDLE_MS: Final = 9 * 60_000
@@ -24,9 +24,14 @@ def bootstrap_servers() -> list[str]:
     `host:port` of each broker to ask first; without KAFKA_BOOTSTRAP_SERVERS the embedded one, started if need be.
 
     Raises:
-        config.embedded.EmbeddedError: it does not start.
+        KafkaUnreachableError: it does not start.
     """
-    return list(settings.KAFKA_BOOTSTRAP_SERVERS) or [kafka_bootstrap()]
+    if settings.KAFKA_BOOTSTRAP_SERVERS:
+        return list(settings.KAFKA_BOOTSTRAP_SERVERS)
+    try:
+        return [kafka_bootstrap()]
+    except EmbeddedError as error:
+        raise KafkaUnreachableError(str(error)) from error
 
 
 def replication_factor() -> int:

@@ -17,6 +17,8 @@ from orders.outbox.events import Event
 from orders.outbox.producers.interface import PoisonEventError, RefusedError, UnrecoverableError
 from orders.outbox.producers.records import header_maker, size_bytes
 
+METADATA_MS: Final = 30_000
+"""After so long it knows of partitions that were added."""
 LINGER_MS: Final = 5
 QUEUED_EVENTS: Final = 200_000
 QUEUED_KIB: Final = 256 << 10
@@ -58,6 +60,7 @@ class ConfluentProducer:
                 "acks": "all",
                 "enable.idempotence": True,
                 "allow.auto.create.topics": False,
+                "topic.metadata.refresh.interval.ms": METADATA_MS,
                 "message.timeout.ms": 0,  # never
                 "message.max.bytes": max(limits.values()),
                 "linger.ms": LINGER_MS,

@@ -28,6 +28,8 @@ from orders.outbox.producers.records import header_maker, size_bytes
 
 BATCH_BYTES: Final = 256 << 10
 """Of a partition's batch; there is one in flight per partition, so small ones cost a round trip each."""
+METADATA_MS: Final = 30_000
+"""After so long it knows of partitions that were added."""
 NEVER_MS: Final = 2**31 - 1
 REACH_SECONDS: Final = 30.0
 BLOCK_MS: Final = 10_000
@@ -61,6 +63,7 @@ class KafkaPythonProducer:
                 allow_auto_create_topics=False,
                 batch_size=min(BATCH_BYTES, smallest),
                 max_request_size=max(limits.values()),
+                metadata_max_age_ms=METADATA_MS,
                 delivery_timeout_ms=NEVER_MS,
                 max_block_ms=BLOCK_MS,
                 bootstrap_timeout_ms=int(REACH_SECONDS * 1_000),

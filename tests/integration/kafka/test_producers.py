@@ -7,7 +7,6 @@ from typing import Any, Final
 from uuid import uuid4
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 from pytest_django import Settings
 
 from config.kernel.kafka.admin import administration, topic_create, topic_states
@@ -16,6 +15,7 @@ from orders.outbox.events import Event
 from orders.outbox.producers.choice import make_producer
 from orders.outbox.producers.interface import PoisonEventError, Producer, RefusedError, UnrecoverableError
 from tests.broker_process import BrokerProcess
+from tests.integration.outbox.relaying import read_records
 
 # A producer that lost its broker and is ended by force leaves sockets open, and a thread that fails over them.
 pytestmark = [
@@ -78,18 +78,7 @@ def producer(make: Callable[..., Producer]) -> Producer:
 
 def read(broker: BrokerProcess, partition: int, *, topic: str = "orders") -> list[Any]:
     """All records of a partition."""
-    consumer = KafkaConsumer(bootstrap_servers=broker.bootstrap, group_id=None, metrics_enabled=False)
-    where = TopicPartition(topic_name(topic), partition)
-    try:
-        consumer.assign([where])
-        end = consumer.end_offsets([where])[where]
-        consumer.seek(where, 0)
-        found: list[Any] = []
-        while len(found) < end:
-            found += consumer.poll(timeout_ms=1_000).get(where, [])
-        return found
-    finally:
-        consumer.close()
+    return [record for record in read_records(broker, topic_name(topic)) if record.partition == partition]
 
 
 def test_what_is_sent_is_settled_and_can_be_read(producer: Producer, reached: BrokerProcess) -> None:

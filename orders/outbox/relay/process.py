@@ -1,0 +1,131 @@
+"""
+A relay process: one loop for the lanes of single orders, one for those of bulk loads, each in a thread with its own
+producer and its own connection, so that a load of millions does not delay a single order.
+"""
+
+import os
+import secrets
+import signal
+import socket
+import threading
+from functools import partial
+from types import FrameType
+from typing import Final
+
+import structlog
+from django.conf import settings
+
+from config.kernel.kafka.admin import TopicState, administration, topic_create, topic_states
+from config.kernel.kafka.clients import KafkaUnreachableError
+from config.kernel.kafka.topics import topic_name
+from orders.outbox.lanes import BULK_LANES, ORDER_LANES
+from orders.outbox.partitioning import generation_begin, generations, newest
+from orders.outbox.producers.choice import make_producer
+from orders.outbox.producers.interface import Producer, UnrecoverableError
+from orders.outbox.relay.loop import Loop
+
+log = structlog.get_logger(__name__)
+
+TOPICS: Final = ("orders", "imports")
+ORDERS_POLL_SECONDS: Final = 0.05
+BULK_POLL_SECONDS: Final = 0.25
+END_SECONDS: Final = 20.0
+TICK_SECONDS: Final = 0.5
+
+
+class RelayProcess:
+    """
+    Args:
+        until_empty: end when nothing is left to send, instead of waiting for more.
+        create_topics: make those that are missing; the embedded broker's, which forgets them, are made in any case.
+    """
+
+    def __init__(self, *, until_empty: bool = False, create_topics: bool = False) -> None:
+        self._until_empty = until_empty
+        self._create_topics = create_topics or not settings.KAFKA_BOOTSTRAP_SERVERS
+        self._end = threading.Event()
+        self._failed = False
+        self._name = f"{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(4)}"
+
+    def run(self) -> bool:
+        """
+        Relay until SIGTERM or SIGINT. Whether all went well; if not, start the process again.
+
+        Returns after 20 s at the latest when told to end, also when the broker does not answer.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        threads = [
+            threading.Thread(target=self._relay, args=("orders", ORDER_LANES), daemon=True),
+            threading.Thread(target=self._relay, args=("bulk", BULK_LANES), daemon=True),
+        ]
+        log.info("relay_started", relay=self._name, producer=settings.OUTBOX_PRODUCER)
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads) and not self._end.wait(TICK_SECONDS):
+            pass
+        for thread in threads:
+            thread.join(END_SECONDS / len(threads))
+        stuck = any(thread.is_alive() for thread in threads)
+        log.info("relay_ended", relay=self._name, failed=self._failed, stuck=stuck)
+        return not self._failed and not stuck
+
+    def _relay(self, group: str, lanes: range) -> None:
+        try:
+            Loop(
+                name=group,
+                lanes=lanes,
+                owner=f"{self._name}:{group}",
+                connect=partial(connect, create_topics=self._create_topics),
+                told_to_end=self._end.is_set,
+                poll_seconds=ORDERS_POLL_SECONDS if group == "orders" else BULK_POLL_SECONDS,
+                sends_held=group == "orders",
+            ).run(until_empty=self._until_empty)
+        except (UnrecoverableError, KafkaUnreachableError) as error:
+            log.error("relay_cannot_go_on", lanes=group, error=str(error))
+            self._fail()
+        except Exception:
+            log.exception("relay_failed", lanes=group)
+            self._fail()
+
+    def _fail(self) -> None:
+        self._failed = True
+        self._end.set()
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        self._end.set()
+
+
+def connect(*, create_topics: bool) -> Producer:
+    """
+    A producer for our topics, as the broker has them now.
+
+    Args:
+        create_topics: make those that are missing.
+    Raises:
+        UnrecoverableError, KafkaUnreachableError: it cannot be had now.
+    """
+    names = {topic: topic_name(topic) for topic in TOPICS}
+    with administration() as client:
+        found = topic_states(client, names.values())
+        if create_topics and len(found) < len(names):
+            for topic, name in names.items():
+                topic_create(client, name, partitions=newest(topic))
+            found = topic_states(client, names.values())
+    for topic, name in names.items():
+        _ready(topic, name, found.get(name))
+    return make_producer({topic: found[name].max_message_bytes for topic, name in names.items()})
+
+
+def _ready(topic: str, name: str, state: TopicState | None) -> None:
+    """The broker has what we count on; a topic that somebody else made is taken as it is."""
+    if state is None:
+        raise UnrecoverableError(f"The topic {name} does not exist. Run manage.py kafka_topics --create.")
+    known = generations().get(topic)
+    if not known:
+        generation_begin(topic=topic, partitions=state.partitions)
+    elif max(partitions for _, partitions in known) > state.partitions:
+        raise UnrecoverableError(
+            f"The topic {name} has {state.partitions} partitions, and events were spread over more. "
+            "Run manage.py kafka_topics."
+        )
