@@ -23,7 +23,8 @@ class Entry(models.Model):
     of (order id, version) of newly placed orders in file order, see `orders.outbox.bulk`, and `orders` says how many.
 
     `xid` is the transaction that wrote it; `partition_key`, `placed_at` and `time` are those of
-    `orders.outbox.events.Event`. `source` names what wrote it ("import:12/3": import 12, chunk 3).
+    `orders.outbox.events.Event` (a time as text, because reading and writing it as one costs more than all the rest).
+    `source` names what wrote it ("import:12/3": import 12, chunk 3).
     """
 
     class Kind(models.TextChoices):
@@ -39,7 +40,7 @@ class Entry(models.Model):
     version = models.PositiveIntegerField(null=True)
     partition_key = models.CharField(max_length=128, blank=True, db_collation="C")
     placed_at = models.DateTimeField(null=True)
-    time = models.DateTimeField(null=True)
+    time = models.CharField(max_length=32, blank=True)
     orders = models.PositiveIntegerField(default=1)
     payload = models.BinaryField(default=b"")
     source = models.CharField(max_length=64, blank=True, db_collation="C")

@@ -28,7 +28,7 @@ CREATE TABLE outbox_entry (
     version integer CONSTRAINT outbox_entry_version_check CHECK (version >= 0),
     partition_key varchar(128) COLLATE "C" NOT NULL,
     placed_at timestamptz,
-    time timestamptz,
+    time varchar(32) NOT NULL,
     orders integer NOT NULL CONSTRAINT outbox_entry_orders_check CHECK (orders >= 0),
     payload bytea NOT NULL,
     source varchar(64) COLLATE "C" NOT NULL,
@@ -52,9 +52,9 @@ $$;
 """
 MOVE = """
 -- The ways to a lane are those of orders/outbox/sql/append.sql.
-INSERT INTO outbox_entry (id, lane, kind, type, key, version, partition_key, orders, payload, source, created_at)
+INSERT INTO outbox_entry (id, lane, kind, type, key, version, partition_key, time, orders, payload, source, created_at)
 SELECT id, CASE kind WHEN 'bulk' THEN 8 + abs(hashtext(source)::bigint) % 4 ELSE abs(hashtext(key)::bigint) % 8 END,
-       kind, type, key, version, '', orders, payload, source, created_at
+       kind, type, key, version, '', '', orders, payload, source, created_at
 FROM outbox_entry_plain ORDER BY id;
 INSERT INTO outbox_receipt (source, entry_id, lane, orders, created_at)
 SELECT source, id, lane, orders, created_at FROM outbox_entry WHERE kind = 'bulk' ORDER BY id
@@ -195,7 +195,7 @@ class Migration(migrations.Migration):
                     "entry", "partition_key", models.CharField(blank=True, db_collation="C", max_length=128)
                 ),
                 migrations.AddField("entry", "placed_at", models.DateTimeField(null=True)),
-                migrations.AddField("entry", "time", models.DateTimeField(null=True)),
+                migrations.AddField("entry", "time", models.CharField(blank=True, max_length=32)),
                 migrations.AlterField("entry", "key", models.CharField(blank=True, db_collation="C", max_length=128)),
                 migrations.AlterField(
                     "entry",

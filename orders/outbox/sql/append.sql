@@ -3,8 +3,9 @@
 -- name: bulk
 -- One entry for all new orders of a chunk, with its receipt.
 WITH entry AS (
-    INSERT INTO outbox_entry (lane, kind, type, key, version, partition_key, orders, payload, source)
-    VALUES (8 + abs(hashtext(%(source)s)::bigint) %% 4, 'bulk', %(type)s, '', NULL, '', %(orders)s, %(payload)s,
+    INSERT INTO outbox_entry (lane, kind, type, key, version, partition_key, time, orders, payload,
+                              source)
+    VALUES (8 + abs(hashtext(%(source)s)::bigint) %% 4, 'bulk', %(type)s, '', NULL, '', '', %(orders)s, %(payload)s,
             %(source)s)
     RETURNING id, lane, orders, source, created_at
 )
@@ -14,8 +15,7 @@ SELECT source, id, lane, orders, created_at FROM entry;
 -- name: selected
 -- One entry an event. Numbers are given after sorting, so their order is that of the events.
 INSERT INTO outbox_entry (lane, kind, type, key, version, partition_key, placed_at, time, orders, payload, source)
-SELECT abs(hashtext(e.key)::bigint) %% 8, %(kind)s, %(type)s, e.key, e.version, e.partition_key, e.placed_at,
-       e.time::timestamptz, 1,
+SELECT abs(hashtext(e.key)::bigint) %% 8, %(kind)s, %(type)s, e.key, e.version, e.partition_key, e.placed_at, e.time, 1,
        convert_to(e.data, 'UTF8'), %(source)s
 FROM ({events}) e ORDER BY e.position;
 

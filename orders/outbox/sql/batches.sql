@@ -36,26 +36,23 @@ WHERE l.lane = %(lane)s AND l.owner = %(owner)s AND l.epoch = %(epoch)s AND n.fi
 RETURNING l.batch::text, l.after_id, l.until_id;
 
 -- name: entries
--- The next entries of a batch, by id; so many that they fit into memory, but at least one. The columns from `topic` on are
--- those of an event.
+-- The next entries of a batch, by id. The columns from `topic` on are those of an event. A big payload is left out
+-- (null), so that a page fits into memory whatever stands in it.
 SELECT id, kind, orders,
        CASE kind WHEN 'import' THEN 'imports' ELSE 'orders' END AS topic,
-       CASE kind WHEN 'import' THEN 'import:' || key || ':' || (convert_from(payload, 'UTF8')::json ->> 'state')
-                 WHEN 'order' THEN key || ':' || version ELSE source END AS event_id,
-       type, key, version, partition_key, placed_at,
-       replace(to_char(time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '.000000', '') AS time, payload
-FROM (
-    SELECT e.*, sum(octet_length(e.payload)) OVER (ORDER BY e.id) - octet_length(e.payload) AS bytes_before
-    FROM (
-        SELECT * FROM outbox_entry
-        WHERE lane = %(lane)s AND id > %(after_id)s AND id <= %(until_id)s
-          AND pg_visible_in_snapshot(xid, %(batch)s::pg_snapshot)
-          AND pg_visible_in_snapshot(xid, %(position)s::pg_snapshot) IS NOT TRUE
-        ORDER BY id LIMIT %(limit)s
-    ) e
-) sized
-WHERE bytes_before < %(bytes)s
-ORDER BY id;
+       CASE kind WHEN 'order' THEN key || ':' || version
+                 WHEN 'import' THEN 'import:' || key || ':' || (convert_from(payload, 'UTF8')::json ->> 'state')
+                 ELSE source END AS event_id,
+       type, key, version, partition_key, placed_at, time,
+       CASE WHEN octet_length(payload) <= %(bytes)s THEN payload END AS payload
+FROM outbox_entry
+WHERE lane = %(lane)s AND id > %(after_id)s AND id <= %(until_id)s
+  AND pg_visible_in_snapshot(xid, %(batch)s::pg_snapshot)
+  AND pg_visible_in_snapshot(xid, %(position)s::pg_snapshot) IS NOT TRUE
+ORDER BY id LIMIT %(limit)s;
+
+-- name: payload
+SELECT payload FROM outbox_entry WHERE lane = %(lane)s AND id = %(id)s;
 
 -- name: save
 UPDATE outbox_lane

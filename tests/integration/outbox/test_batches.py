@@ -100,21 +100,20 @@ def test_a_batch_goes_on_where_it_was_saved(reader: Reader, connect: Connect) ->
     assert [entry.event.version for entry in entries(resumed, limit=2, after_id=page[-1].id + 3)] == [12, 13]
 
 
-def test_pages_hold_as_many_bytes_as_fit(reader: Reader, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "PAGE_BYTES", 1000)
+def test_a_big_entry_ends_its_page(reader: Reader, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "BIG_BYTES", 1000)
+    big = f'"{"x" * 2000}"'
     with connect().cursor() as cursor:
-        for version in range(1, 9):
-            write(cursor, "o1", version, data=f'"{"x" * 398}"')
-        write(cursor, "o1", 9, data=f'"{"x" * 5000}"')
-        write(cursor, "o1", 10)
+        for version, data in enumerate(["1", "2", big, big, "5"], start=1):
+            write(cursor, "o1", version, data=data)
     (lease,) = lanes_with_news(reader.leases)
     batch = open_batch(lease)
     assert batch is not None
-    sizes, read = [], batch.after_id
+    read, pages = batch.after_id, []
     while page := entries(batch, limit=100, after_id=read):
-        sizes.append(len(page))
+        pages.append([entry.event.data.decode() for entry in page])
         read = page[-1].id
-    assert sizes == [3, 3, 3, 1]
+    assert pages == [["1", "2", big], [big], ["5"]]
 
 
 def test_a_new_lane_begins_with_what_is_there(database: str, connect: Connect) -> None:
@@ -201,8 +200,8 @@ def test_receipts_are_those_of_what_was_sent(reader: Reader, bulk: Callable[...,
     late = connect().cursor()
     late.execute("BEGIN")
     late.execute(
-        "INSERT INTO outbox_entry (lane, kind, type, key, partition_key, orders, payload, source)"
-        " VALUES (%s, 'bulk', 't', '', '', 1, %s, 'import:9/9') RETURNING id",
+        "INSERT INTO outbox_entry (lane, kind, type, key, partition_key, time, orders, payload, source)"
+        " VALUES (%s, 'bulk', 't', '', '', '', 1, %s, 'import:9/9') RETURNING id",
         [_bulk_lane_of("import:1/0"), psycopg2.Binary(encode(["x"]))],
     )
     late.execute(

@@ -43,7 +43,7 @@ def write_on(own: Any, day: date, key: str) -> None:
         cursor.execute(
             "INSERT INTO outbox_entry (lane, kind, type, key, version, partition_key, placed_at, time, orders,"
             " payload, source, created_at)"
-            " VALUES (0, 'order', 't', %s, 1, '', now(), now(), 1, '{}', '', %s)",
+            " VALUES (0, 'order', 't', %s, 1, '', now(), '', 1, '{}', '', %s)",
             [key, f"{day} 12:00+00"],
         )
 
