@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from django.db.backends.utils import CursorWrapper
@@ -48,7 +49,8 @@ def _data(cursor: CursorWrapper, owner: Import) -> dict[str, Any]:
         "import_id": owner.pk,
         "state": owner.state,
         "reason": owner.reason,
-        "file": ", ".join(names),
+        # Without the directories of the machine that loaded it.
+        "file": ", ".join(PurePosixPath(name).name or name for name in names),
         "records": books["records"],
         "counts": books["outcomes"],
         "errors": books["errors"],
