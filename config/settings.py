@@ -245,6 +245,8 @@ EVENT_HISTORY_DAYS = env_int("EVENT_HISTORY_DAYS", 90)  # how long it is known w
 # Outbox
 OUTBOX_EXPAND = "orders.events.expand"  # what makes events of (order id, version): the outbox knows no orders
 OUTBOX_RETENTION_DAYS = env_int("OUTBOX_RETENTION_DAYS", 7)  # how long acknowledged entries are kept
+# Bulk imports wait between chunks while what they wrote is published later than this, in seconds; 0 = they never do.
+OUTBOX_MAX_LAG_SECONDS = env_float("OUTBOX_MAX_LAG_SECONDS", 0) or None
 
 # Language and time
 LANGUAGE_CODE = "en"

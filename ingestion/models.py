@@ -56,6 +56,8 @@ class Import(models.Model):
     forced = models.BooleanField(default=False)
     # Since when it runs without a pause; `active_seconds` has what was before. Null for imports of the command.
     running_since = models.DateTimeField(null=True, blank=True)
+    # Since when its workers wait between chunks for the outbox, while it runs (`ingestion.pressure`).
+    slowed_since = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         constraints: ClassVar = [

@@ -29,6 +29,7 @@ from ingestion.clock import utc_now
 from ingestion.errors import ImportNotPausableError, SourceDiffersError
 from ingestion.job import Job
 from ingestion.models import Import, Source as SourceRow
+from ingestion.pressure import Pressure
 from ingestion.reader import ReaderError
 from ingestion.services import import_fail, import_pause
 from ingestion.stages.plan import Planner, PlanStoppedError
@@ -167,7 +168,8 @@ def work(job: Job, *, identities: dict[int, Any]) -> None:
     def run() -> None:
         rows = SourceRow.objects.filter(owner_id=job.import_id)
         sources = {row.number: open_for_work(row, identity=identities.get(row.number)) for row in rows}
-        ChunkWorker(job=job, sources=sources, name=name, now=utc_now).run()
+        pressure = Pressure.of_settings(import_id=job.import_id, now=utc_now)
+        ChunkWorker(job=job, sources=sources, name=name, now=utc_now, pressure=pressure).run()
 
     patiently(run, what=name)
 

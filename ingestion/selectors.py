@@ -1,6 +1,7 @@
 """Reads of imports: progress, examples of rejects."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
@@ -15,6 +16,7 @@ queries = load_queries("ingestion", "progress")
 class Progress:
     """
     How far an import is. Bytes and records of finished chunks; `bytes_total` is None until all is planned.
+    `slowed_since`: since when it waits between chunks for the outbox; None: it does not.
     """
 
     state: str
@@ -26,11 +28,12 @@ class Progress:
     records_done: int
     outcomes: dict[str, int] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
+    slowed_since: datetime | None = None
 
 
 def import_progress(*, import_id: int) -> Progress:
     """Progress from the chunk rows."""
-    owner = Import.objects.only("state", "planned_at").get(pk=import_id)
+    owner = Import.objects.only("state", "planned_at", "slowed_since").get(pk=import_id)
     with connection.cursor() as cursor:
         cursor.execute(queries.progress, {"import_id": import_id})
         done, planned, bytes_done, bytes_planned, records_done = (int(value) for value in cursor.fetchone())
@@ -48,6 +51,7 @@ def import_progress(*, import_id: int) -> Progress:
         records_done=records_done,
         outcomes=counters["outcomes"],
         errors=dict(sorted(counters["errors"].items(), key=lambda entry: -entry[1])),
+        slowed_since=owner.slowed_since,
     )
 
 

@@ -179,7 +179,7 @@ def import_start(*, import_id: int, now: datetime) -> None:
         ImportNotResumableError: it has ended.
     """
     changed = Import.objects.filter(pk=import_id, state__in=states.sources_of(states.RUNNING)).update(
-        state=states.RUNNING, reason=""
+        state=states.RUNNING, reason="", slowed_since=None
     )
     current = Import.objects.get(pk=import_id)
     if not changed and current.state != states.RUNNING:
@@ -198,7 +198,7 @@ def import_begin_running(*, import_id: int, now: datetime) -> None:
         now: timezone-aware UTC.
     """
     changed = Import.objects.filter(pk=import_id, state__in=[states.QUEUED, states.UPLOADING]).update(
-        state=states.RUNNING, reason=""
+        state=states.RUNNING, reason="", slowed_since=None
     )
     if changed:
         _note_start(import_id, now)

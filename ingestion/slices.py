@@ -18,6 +18,7 @@ from config.kernel.sql import load_queries
 from ingestion import dispatch, shutdown
 from ingestion.clock import utc_now
 from ingestion.models import Import, Source as SourceRow
+from ingestion.pressure import Pressure
 from ingestion.queue import queue_status
 from ingestion.services import job_of
 from ingestion.states import ENDED
@@ -146,7 +147,12 @@ class ChunkWork:
         owner = Import.objects.get(pk=import_id)
         sources = {row.number: open_for_work(row) for row in SourceRow.objects.filter(owner=owner)}
         return ChunkWorker(
-            job=job_of(owner), sources=sources, name=worker_name(), now=utc_now, stop=shutdown.ending.is_set
+            job=job_of(owner),
+            sources=sources,
+            name=worker_name(),
+            now=utc_now,
+            stop=shutdown.ending.is_set,
+            pressure=Pressure.of_settings(import_id=import_id, now=utc_now),
         )
 
     class _Leave:

@@ -13,6 +13,7 @@ from config.kernel.sql import load_queries
 from ingestion import states
 from ingestion.books import OUTCOMES
 from ingestion.models import Import, Source, Upload
+from orders.outbox.selectors import publishing
 
 queries = load_queries("ingestion", "standing")
 
@@ -155,6 +156,32 @@ def _expected_bytes(moving: dict[int, Standing]) -> None:
             standing.eta_seconds = max(0, standing.bytes_total - standing.bytes_done) / standing.bytes_per_second
 
 
+def publishing_entry(owner: Import) -> dict[str, Any] | None:
+    """
+    How far the events of an import's new orders have got, apart from how long loading took.
+
+    What was published long ago is counted no more (OUTBOX_RETENTION_DAYS): then there are no events, and all are
+    published. None for a dry run, which writes none.
+    """
+    if owner.dry_run:
+        return None
+    found = publishing(owner.pk)
+    ended = owner.state in states.ENDED
+    complete = found.published == found.entries
+    published_at = found.published_at if complete and ended else None
+    after_load = None
+    if published_at is not None and owner.ended_at is not None:
+        after_load = round(max(0.0, (published_at - owner.ended_at).total_seconds()), 3)
+    return {
+        "events": found.events,
+        "events_published": found.events_published,
+        "complete": complete and ended,
+        "published_at": published_at,
+        "load_seconds": round(owner.active_seconds, 3) if ended else None,
+        "seconds_after_load": after_load,
+    }
+
+
 def import_mark(*, import_id: int) -> str | None:
     """
     A short text that differs whenever the answer about an import would, but for rates: cheap, for those who poll.
@@ -165,7 +192,9 @@ def import_mark(*, import_id: int) -> str | None:
     with connection.cursor() as cursor:
         cursor.execute(queries.mark, {"import_id": import_id})
         row = cursor.fetchone()
-    return None if row is None else hashlib.sha256(repr(row).encode()).hexdigest()[:24]
+    if row is None:
+        return None
+    return hashlib.sha256(repr((row, publishing(import_id))).encode()).hexdigest()[:24]
 
 
 def upload_entry(upload: Upload | None) -> dict[str, Any] | None:

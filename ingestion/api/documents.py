@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from ingestion import states
 from ingestion.models import Import, Source
-from ingestion.standing import Standing, standings, upload_entry
+from ingestion.standing import Standing, publishing_entry, standings, upload_entry
 
 ACTIONS: Final = ("start", "pause", "resume", "cancel")
 FILES: Final = {
@@ -18,6 +19,7 @@ FILES: Final = {
     "certificate": "certificate",
     "disagreements": "disagreements",
     "chunks": "chunks",
+    "record": "records/{n}",
 }
 RAW_SHOWN_BYTES: Final = 4096
 """Of a rejected record's original bytes; failed.csv has all."""
@@ -45,6 +47,8 @@ def import_document(owner: Import, *, now: datetime) -> dict[str, Any]:
         "options": owner.options,
         "sources": [_source(source) for source in sources],
         "children": list(children[:CHILDREN_SHOWN]),
+        "slowed_since": owner.slowed_since if owner.state == states.RUNNING else None,
+        "publishing": publishing_entry(owner),
         "links": _links(owner),
     }
 
@@ -123,7 +127,7 @@ def reject_document(row: dict[str, Any], *, names: dict[int, str], encodings: di
         names, encodings: of the sources, by number.
     """
     raw = row["raw_start"]
-    text = None if raw is None else _decoded(bytes(raw), encodings.get(row["source"], "utf-8"))
+    text = None if raw is None else text_of_record(bytes(raw), encodings.get(row["source"], "utf-8"))
     return {
         "source": names.get(row["source"], ""),
         "record": row["record"],
@@ -140,7 +144,7 @@ def reject_document(row: dict[str, Any], *, names: dict[int, str], encodings: di
     }
 
 
-def _decoded(raw: bytes, encoding: str) -> str | None:
+def text_of_record(raw: bytes, encoding: str) -> str | None:
     """The text of a record, perhaps cut off in the middle of a character; None: it is not valid in its encoding."""
     try:
         return codecs.getincrementaldecoder(encoding)().decode(raw, final=len(raw) < RAW_SHOWN_BYTES)

@@ -272,12 +272,30 @@ class SourceSerializer(serializers.Serializer[Any]):
     evidence = serializers.DictField(child=serializers.JSONField())
 
 
+class PublishingSerializer(serializers.Serializer[Any]):
+    """How far the events of an import's new orders have got (docs/events.md), apart from how long loading took."""
+
+    events = serializers.IntegerField(help_text="one for each new order, while they are kept (OUTBOX_RETENTION_DAYS)")
+    events_published = serializers.IntegerField(help_text="how many of them Kafka has acknowledged")
+    complete = serializers.BooleanField(help_text="the import has ended, and all its events are in Kafka")
+    published_at = serializers.DateTimeField(allow_null=True, help_text="when the last one was; null until then")
+    load_seconds = serializers.FloatField(allow_null=True, help_text="how long loading took; null until it ends")
+    seconds_after_load = serializers.FloatField(
+        allow_null=True, help_text="how long after that the last event was in Kafka; null until then"
+    )
+
+
 class ImportSerializer(ImportSummarySerializer):
     """An import with all there is to say about it."""
 
     options = serializers.DictField(child=serializers.JSONField(), help_text="the profile, as it is applied")
     sources = SourceSerializer(many=True)
     children = serializers.ListField(child=serializers.IntegerField())
+    slowed_since = serializers.DateTimeField(
+        allow_null=True,
+        help_text="since when it waits between chunks because events are published late (OUTBOX_MAX_LAG_SECONDS)",
+    )
+    publishing = PublishingSerializer(allow_null=True, help_text="null for dry runs")
     links = serializers.DictField(child=serializers.CharField())
 
 

@@ -34,6 +34,7 @@ from ingestion.rejectfiles import write_reject_files
 from ingestion.runner import ImportRunner
 from ingestion.selectors import reject_examples
 from ingestion.services import PreparedSource, import_find_or_create, may_set_replica_role
+from ingestion.standing import publishing_entry
 
 OK: Final = 0
 FAILED: Final = 1
@@ -306,7 +307,12 @@ class _Ingest:
             # Somebody may be mending what an earlier run wrote.
             if not (again and directory.joinpath("errors.csv").exists()):
                 files = write_reject_files(owner=owner, directory=directory)
-        text = report(certificate, examples=reject_examples(import_id=owner.pk), files=files)
+        text = report(
+            certificate,
+            examples=reject_examples(import_id=owner.pk),
+            files=files,
+            publishing=publishing_entry(owner),
+        )
         if self._options.json:
             say(text)
             print(json.dumps(certificate, indent=2, ensure_ascii=False))

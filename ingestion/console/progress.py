@@ -3,6 +3,7 @@
 import sys
 import time
 from collections import deque
+from datetime import UTC
 from typing import Final, Protocol, TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -70,13 +71,14 @@ class PlainDisplay:
         self._out = out
         self._rate = Rate()
         self._shown = time.monotonic()
-        self._last = -1
+        self._last: tuple[int, bool] = (-1, False)
 
     def show(self, progress: Progress) -> None:
         self._rate.add(progress)
-        if time.monotonic() - self._shown < PLAIN_SECONDS or progress.bytes_done == self._last:
+        news = progress.bytes_done, progress.slowed_since is not None
+        if time.monotonic() - self._shown < PLAIN_SECONDS or news == self._last:
             return
-        self._shown, self._last = time.monotonic(), progress.bytes_done
+        self._shown, self._last = time.monotonic(), news
         self.note(_line(progress, self._total, self._rate))
 
     def note(self, text: str) -> None:
@@ -101,6 +103,9 @@ def _line(progress: Progress, known_total: int | None, rate: Rate) -> str:
     if progress.outcomes.get("rejected"):
         causes = ", ".join(f"{code} {number:,}" for code, number in list(progress.errors.items())[:CAUSES_SHOWN])
         parts.append(f"{progress.outcomes['rejected']:,} rejected ({causes})")
+    if progress.slowed_since is not None:
+        since = progress.slowed_since.astimezone(UTC)
+        parts.append(f"waits for the outbox since {since:%H:%M:%S} UTC (OUTBOX_MAX_LAG_SECONDS)")
     return "  ".join(part for part in parts if part)
 
 

@@ -19,7 +19,12 @@ HEADLINES: Final = {
 
 
 def report(
-    certificate: dict[str, Any], *, examples: Sequence[dict[str, Any]], files: Sequence[Path], dry_run: bool = False
+    certificate: dict[str, Any],
+    *,
+    examples: Sequence[dict[str, Any]],
+    files: Sequence[Path],
+    publishing: dict[str, Any] | None = None,
+    dry_run: bool = False,
 ) -> str:
     """
     The whole report as text.
@@ -28,6 +33,7 @@ def report(
         certificate: see `ingestion.stages.certify`.
         examples: the first reject of each code, see `ingestion.selectors.reject_examples`.
         files: the reject files that were written.
+        publishing: see `ingestion.standing.publishing_entry`; None: nothing is said of events.
     """
     parts = [
         _headline(certificate, dry_run=dry_run),
@@ -36,6 +42,7 @@ def report(
         _facts(certificate, dry_run=dry_run),
         _rejects(certificate, examples),
         _speed(certificate),
+        _events(publishing),
         _next_steps(certificate, files, dry_run=dry_run),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -139,6 +146,18 @@ def _speed(certificate: dict[str, Any]) -> str:
         f"How fast\n  {duration(certificate['seconds'])}, {certificate['records_per_second']:,} records/s, "
         f"{size(certificate['bytes_per_second'])}/s"
     )
+
+
+def _events(publishing: dict[str, Any] | None) -> str:
+    """Apart from how long loading took: it does not wait for the relay."""
+    if publishing is None or not publishing["events"]:
+        return ""
+    events = plural(publishing["events"], "event")
+    if publishing["published_at"] is not None:
+        text = f"{events}, the last one in Kafka {duration(publishing['seconds_after_load'])} after loading"
+    else:
+        text = f"{publishing['events_published']:,} of {events} in Kafka so far; relay_outbox sends the rest"
+    return f"What others were told\n  {text}"
 
 
 def _next_steps(certificate: dict[str, Any], files: Sequence[Path], *, dry_run: bool) -> str:

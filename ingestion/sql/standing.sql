@@ -40,7 +40,7 @@ GROUP BY i.parent_id;
 -- name: mark
 -- Everything that makes the answer about an import another one, but for the clock.
 SELECT i.state, i.reason, i.prepared_at, i.planned_at, i.started_at, i.ended_at, i.signature <> '', i.duplicate_of_id,
-       i.step_progress,
+       i.step_progress, i.slowed_since,
        u.state, u.offset_bytes, u.length_bytes,
        (SELECT ARRAY[count(*), count(*) FILTER (WHERE c.state IN ('done', 'stopped')), sum(c.records)]
         FROM ingestion_chunk c WHERE c.import_id = i.id),

@@ -16,6 +16,7 @@ from ingestion.errors import ImportNotPausableError
 from ingestion.heartbeat import Heartbeat
 from ingestion.job import Claim, Job
 from ingestion.lookahead import LookAhead
+from ingestion.pressure import Pressure
 from ingestion.queue import (
     ImportStoppedError,
     LeaseLostError,
@@ -58,6 +59,7 @@ class ChunkWorker:
         heartbeat: extends the lease of a claim; None: nobody else could take it (a dry run).
         look_ahead: read the next chunk while the current one is merged, and resolve it when its turn comes.
         changes: is told which existing rows a stage changed; the cache, if not given.
+        pressure: makes it wait between chunks while the outbox is too far behind; None: it never waits.
     """
 
     def __init__(
@@ -73,8 +75,10 @@ class ChunkWorker:
         heartbeat: Callable[..., bool] | None = chunk_heartbeat,
         look_ahead: bool = True,
         changes: Changes | None = None,
+        pressure: Pressure | None = None,
     ) -> None:
         self._job = job
+        self._pressure = pressure
         self._name = name
         self._now = now
         self._stop = stop
@@ -111,6 +115,8 @@ class ChunkWorker:
         idle_since: float | None = None
         try:
             while not self._stop() and not leave() and self._unfinished():
+                if self._pressure is not None and self._pressure.holds():
+                    continue
                 claim = self._ahead.claim or self._claim()
                 if claim is not None:
                     idle_since = None
