@@ -118,7 +118,7 @@ class EmbeddedKafka(BrokerProcess):
 
 @pytest.fixture(scope="session")
 def _apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
-    broker = ApacheKafka(tmp_path_factory.mktemp("apache-kafka"), jars=_jars())
+    broker = ApacheKafka(tmp_path_factory.mktemp("apache-kafka"), jars=apache_kafka_jars())
     yield broker
     broker.kill()
     shutil.rmtree(broker.directory, ignore_errors=True)
@@ -166,7 +166,8 @@ def kafka_prefix(_prefixes: Iterator[str]) -> str:
     return next(_prefixes)
 
 
-def _jars() -> Path:
+def apache_kafka_jars() -> Path:
+    """The folder with its jars, fetched if need be; skips where that cannot be."""
     for program in ("java", "mvn"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed: no Apache Kafka to test with")

@@ -38,6 +38,11 @@ SERVERS: Final = {
     "REDIS_URL": ("redis-cache", 6379),
     "TASKS_REDIS_URL": ("redis-tasks", 6379),
 }
+KAFKA: Final = "kafka"
+KAFKA_PORT: Final = 9092
+CONTROLLER_PORT: Final = 9093
+# Only these speak with Kafka, though all have the setting.
+KAFKA_COMMANDS: Final = {"relay_outbox", "consume_orders", "kafka_topics"}
 HTTPS: Final = 443
 # A worker promises to end within 30 s of SIGTERM; gunicorn and the pod want some seconds to end after that.
 WORKER_SECONDS: Final = 30
@@ -112,7 +117,8 @@ def migrations_are_named_after_the_image(installation: Installation) -> Iterator
     generated = {document["metadata"]["name"] for document in installation.of("ConfigMap")}
     if any(name in str(migration.pod) for name in generated):
         yield f"the Job {migration.name} changes with the settings, which Kubernetes refuses"
-    if "lock_timeout" not in installation.environment(migration.container).get("PGOPTIONS", ""):
+    (migrate,) = [each for each in migration.containers if "migrate" in each["command"]]
+    if "lock_timeout" not in installation.environment(migrate).get("PGOPTIONS", ""):
         yield f"the Job {migration.name} waits for locks without end"
     if not migration.spec.get("backoffLimit"):
         yield f"the Job {migration.name} is not tried again"
@@ -178,7 +184,8 @@ def deployments_have_budgets(installation: Installation) -> Iterator[str]:
         if spec.get("maxUnavailable") != 1 or spec.get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
             yield f"PodDisruptionBudget {budget['metadata']['name']}: can keep a node from being drained"
     for workload in installation.workloads:
-        if workload.kind == "Deployment" and workload.name not in protected:
+        several = workload.kind == "StatefulSet" and workload.spec["replicas"] > 1
+        if (workload.kind == "Deployment" or several) and workload.name not in protected:
             yield f"{workload}: a drained node may take all its pods at once"
 
 
@@ -245,8 +252,11 @@ def claims_are_shared_by_those_who_may(installation: Installation) -> Iterator[s
     for workload in installation.ours:
         environment = installation.environment(workload.container)
         mounted = {mount["mountPath"] for mount in workload.container["volumeMounts"]}
-        needs = workload.kind != "Job"
-        if needs and not environment.get("UPLOADS_S3_BUCKET") and "/var/lib/sluice/media" not in mounted:
+        if (
+            _reads_uploads(workload)
+            and not environment.get("UPLOADS_S3_BUCKET")
+            and "/var/lib/sluice/media" not in mounted
+        ):
             yield f"{workload}: keeps uploads where no other pod sees them"
 
 
@@ -273,17 +283,40 @@ def uploads_fit_on_their_way(installation: Installation) -> Iterator[str]:
 
 
 def servers_stand_alone(installation: Installation) -> Iterator[str]:
-    """Without replication a second replica is a second, different database."""
+    """Without replication a second replica is a second, different database. Kafka has one: see `brokers_agree`."""
     services = {service["metadata"]["name"]: service for service in installation.of("Service")}
     for workload in installation.workloads:
         if workload.kind != "StatefulSet":
             continue
-        if workload.spec["replicas"] != 1:
+        if workload.spec["replicas"] != 1 and workload.name != KAFKA:
             yield f"{workload}: {workload.spec['replicas']} replicas, each with data of its own"
         if services.get(workload.spec["serviceName"], {}).get("spec", {}).get("clusterIP") != "None":
             yield f"{workload}: has no headless Service {workload.spec['serviceName']}"
-    if not installation.workload("postgres").spec.get("volumeClaimTemplates"):
-        yield "postgres: loses its data with its pod"
+    for name in ("postgres", KAFKA):
+        if not installation.workload(name).spec.get("volumeClaimTemplates"):
+            yield f"{name}: loses its data with its pod"
+
+
+def brokers_agree(installation: Installation) -> Iterator[str]:
+    """How many brokers there are is said in several places; with three, each event lies three times."""
+    kafka = installation.workload(KAFKA)
+    brokers, environment = kafka.spec["replicas"], installation.environment(kafka.container)
+    if environment["KAFKA_BROKERS"] != str(brokers):
+        yield f"kafka: {brokers} pods, each of which knows of {environment['KAFKA_BROKERS']}"
+    if brokers % 2 == 0:
+        yield f"kafka: of {brokers} brokers no more may fail than of {brokers - 1}"
+    web, topics = (installation.environment(each.container) for each in (
+        installation.workload("web"), installation.migration,
+    ))  # fmt: skip
+    if web["KAFKA_REPLICATION_FACTOR"] != str(min(3, brokers)):
+        yield f"kafka: {web['KAFKA_REPLICATION_FACTOR']} copies on {brokers} brokers"
+    for name in sorted(name for name in web if name.startswith("KAFKA_")):
+        if topics.get(name) != web[name]:
+            yield f"{installation.migration}: its {name} is {topics.get(name)}, not {web[name]}"
+    if kafka.spec.get("podManagementPolicy") != "Parallel":
+        yield "kafka: the first broker waits for others that are not started before it is ready"
+    if installation.one("Service", KAFKA)["spec"].get("publishNotReadyAddresses") is not True:
+        yield "kafka: brokers that start do not find each other"
 
 
 def autoscalers_own_the_number(installation: Installation) -> Iterator[str]:
@@ -304,6 +337,11 @@ def servers_have_the_memory(installation: Installation) -> Iterator[str]:
     claim = installation.workload("postgres").spec["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]
     if megabytes(configured["max_wal_size"]) > 0.25 * megabytes(claim["storage"]):
         yield f"postgres: max_wal_size of {configured['max_wal_size']} can fill a disk of {claim['storage']}"
+    kafka = installation.workload(KAFKA)
+    (heap,) = re.findall(r"-Xmx(\d+[mg])", installation.environment(kafka.container)["KAFKA_HEAP_OPTS"])
+    limit = megabytes(kafka.container["resources"]["limits"]["memory"])
+    if megabytes(heap) > 0.5 * limit:
+        yield f"kafka: a heap of {heap} leaves too little of {limit:.0f} MiB"
     files = installation.one("ConfigMap", "redis")["data"]
     for name, policy in (("cache", "allkeys-lru"), ("tasks", "noeviction")):
         values = dict(line.split(maxsplit=1) for line in files[f"{name}.conf"].splitlines() if line[:1].isalpha())
@@ -344,13 +382,33 @@ def edges_are_open(installation: Installation) -> Iterator[str]:
             reached = network.connects(workload.labels, servers[name].labels, port)
             if reached != ((name, port) in needed):
                 yield f"{workload} → {name}: {'open without need' if reached else 'closed'}"
-        if network.reaches_outside(workload.labels, HTTPS) != (workload.is_ours and workload.kind != "Job"):
-            yield f"{workload} → the bucket: {'closed' if workload.is_ours else 'open without need'}"
+        if network.reaches_outside(workload.labels, HTTPS) != _reads_uploads(workload):
+            yield f"{workload} → the bucket: {'closed' if _reads_uploads(workload) else 'open without need'}"
         if not network.resolves_names(workload.labels):
             yield f"{workload}: cannot resolve names"
         for other in installation.workloads:
             if other.name not in servers and network.connects(workload.labels, other.labels, 8000):
                 yield f"{workload} → {other}: open without need"
+        yield from _edges_to_kafka(installation, network, workload)
+
+
+def _edges_to_kafka(installation: Installation, network: "Network", workload: Workload) -> Iterator[str]:
+    """Who speaks with Kafka reaches its brokers, and the brokers each other and their controllers."""
+    kafka = installation.workload(KAFKA)
+    broker = workload.name == KAFKA
+    needed = {KAFKA_PORT: broker or speaks_with_kafka(workload), CONTROLLER_PORT: broker}
+    for port, needs in needed.items():
+        if network.connects(workload.labels, kafka.labels, port) != needs:
+            yield f"{workload} → kafka, {port}: {'closed' if needs else 'open without need'}"
+
+
+def speaks_with_kafka(workload: Workload) -> bool:
+    return workload.is_ours and any(KAFKA_COMMANDS & set(each.get("command", [])) for each in workload.containers)
+
+
+def _reads_uploads(workload: Workload) -> bool:
+    """Whether it reads or writes uploads."""
+    return workload.is_ours and not speaks_with_kafka(workload)
 
 
 def entrances_are_open(installation: Installation) -> Iterator[str]:
@@ -412,6 +470,7 @@ CHECKS: Final = (
     written_places_are_mounted,
     uploads_fit_on_their_way,
     servers_stand_alone,
+    brokers_agree,
     autoscalers_own_the_number,
     servers_have_the_memory,
     connections_fit,

@@ -76,6 +76,17 @@ def _metrics_elsewhere(found: Installation) -> None:
     found.workload("web").pod["initContainers"][0]["env"][0]["value"] = "/run/elsewhere"
 
 
+def _two_brokers(found: Installation) -> None:
+    found.workload("kafka").spec["replicas"] = 2
+    found.workload("kafka").pod["containers"][0]["env"][0]["value"] = "2"
+
+
+def _topics_elsewhere(found: Installation) -> None:
+    for each in found.migration.pod["containers"][0]["env"]:
+        if each["name"] == "KAFKA_BOOTSTRAP_SERVERS":
+            each["value"] = "elsewhere:9092"
+
+
 OVERLAY: Final = KUSTOMIZE / "overlays" / "production"
 NO_LOG: Final = "appendonly no\nmaxmemory 1gb\nmaxmemory-policy noeviction\n"
 ALL_BUFFERS: Final = "shared_buffers = 9GB\n"
@@ -128,6 +139,22 @@ BREAKAGES: Final = [
     (checks.uploads_fit_on_their_way, _setting("ConfigMap", "sluice", "data", "WEB_THREADS", value="64"), "do not fit"),
     (checks.servers_stand_alone, _spec("postgres", replicas=2), "of its own"),
     (checks.servers_stand_alone, _setting("Service", "postgres", "spec", "clusterIP", value="10.0.0.1"), "headless"),
+    (checks.brokers_agree, _spec("kafka", replicas=5), "each of which knows of 3"),
+    (checks.brokers_agree, _two_brokers, "no more may fail"),
+    (
+        checks.brokers_agree,
+        _setting("ConfigMap", "sluice", "data", "KAFKA_REPLICATION_FACTOR", value="1"),
+        "copies on 3 brokers",
+    ),
+    (checks.brokers_agree, _topics_elsewhere, "its KAFKA_BOOTSTRAP_SERVERS is elsewhere"),
+    (checks.brokers_agree, _spec("kafka", podManagementPolicy="OrderedReady"), "not started"),
+    (
+        checks.brokers_agree,
+        _setting("Service", "kafka", "spec", "publishNotReadyAddresses", value=False),
+        "find each other",
+    ),
+    (checks.servers_stand_alone, _spec("kafka", volumeClaimTemplates=[]), "kafka: loses"),
+    (checks.deployments_have_budgets, _remove("PodDisruptionBudget", "kafka"), "kafka: a drained node"),
     (checks.autoscalers_own_the_number, _spec("web", replicas=2), "undoes"),
     (
         checks.servers_have_the_memory,
@@ -135,7 +162,16 @@ BREAKAGES: Final = [
         "buffers",
     ),
     (checks.servers_have_the_memory, _setting("ConfigMap", "redis", "data", "tasks.conf", value=NO_LOG), "redis-tasks"),
+    (
+        checks.servers_have_the_memory,
+        _container("kafka", resources={"limits": {"memory": "1Gi"}, "requests": {"memory": "1Gi", "cpu": "1"}}),
+        "heap of 1g",
+    ),
     (checks.connections_fit, _spec("worker-large", replicas=60), "wanted"),
+    (checks.edges_are_open, _remove("NetworkPolicy", "to-kafka"), "relay → kafka, 9092: closed"),
+    (checks.edges_are_open, _remove("NetworkPolicy", "brokers-from-brokers"), "kafka → kafka, 9093: closed"),
+    (checks.edges_are_open, _label("web", "sluice/reaches-kafka", "true"), "web → kafka, 9092: open without need"),
+    (checks.edges_are_open, _label("relay", "sluice/reaches-storage", "true"), "relay → the bucket: open"),
     (checks.edges_are_open, _remove("NetworkPolicy", "to-redis-tasks"), "web → redis-tasks: closed"),
     (checks.edges_are_open, _remove("NetworkPolicy", "postgres-from-processes"), "sweeper → postgres: closed"),
     (checks.edges_are_open, _remove("NetworkPolicy", "default-deny"), "default"),

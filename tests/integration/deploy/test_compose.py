@@ -14,8 +14,9 @@ from tests.integration.deploy.manifests import DEPLOY, KUSTOMIZE, installation, 
 
 # https://github.com/compose-spec/compose-spec: what we use of it. An unknown name is a slip of the pen.
 KNOWN: Final = {
-    "build", "cap_drop", "command", "depends_on", "environment", "healthcheck", "image", "networks", "ports",
-    "read_only", "restart", "secrets", "security_opt", "shm_size", "stop_grace_period", "tmpfs", "user", "volumes",
+    "build", "cap_drop", "command", "depends_on", "environment", "healthcheck", "hostname", "image", "networks",
+    "ports", "read_only", "restart", "secrets", "security_opt", "shm_size", "stop_grace_period", "tmpfs", "user",
+    "volumes",
 }  # fmt: skip
 CONDITIONS: Final = {"service_healthy", "service_completed_successfully"}
 
@@ -67,7 +68,8 @@ def test_nothing_starts_before_the_migrations() -> None:
 
 def test_what_dies_is_started_again() -> None:
     for name, service in services().items():
-        assert service["restart"] == ("on-failure" if name == "migrate" else "unless-stopped"), name
+        ends = name in ("migrate", "topics")
+        assert service["restart"] == ("on-failure" if ends else "unless-stopped"), name
 
 
 def test_processes_may_do_little() -> None:
@@ -81,7 +83,7 @@ def test_processes_may_do_little() -> None:
 
 
 def test_processes_have_the_time_to_end() -> None:
-    for name in ("worker-steps", "worker-small", "worker-large", "sweeper"):
+    for name in ("worker-steps", "worker-small", "worker-large", "sweeper", "relay", "consumer"):
         assert _seconds(services()[name]["stop_grace_period"]) >= WORKER_SECONDS + ENDING_SECONDS
     # Of config/gunicorn.py, unless WEB_GRACEFUL_SECONDS is set, which it is not.
     assert "WEB_GRACEFUL_SECONDS" not in services()["web"]["environment"]
@@ -93,12 +95,27 @@ def test_processes_have_the_time_to_end() -> None:
 @pytest.mark.skipif(renderer() is None, reason="neither kustomize 5 nor kubectl 1.27 is here")
 def test_servers_are_those_of_the_cluster() -> None:
     cluster = installation(KUSTOMIZE / "overlays" / "dev")
-    for name in ("postgres", "redis-cache", "redis-tasks"):
+    for name in ("postgres", "redis-cache", "redis-tasks", "kafka"):
         container = cluster.workload(name).container
         assert services()[name]["image"] == container["image"]
         assert services()[name]["command"] == container.get("command", container.get("args"))
         check = container["readinessProbe"]["exec"]["command"]
         assert services()[name]["healthcheck"]["test"] == ["CMD", *check]
+
+
+@pytest.mark.skipif(renderer() is None, reason="neither kustomize 5 nor kubectl 1.27 is here")
+def test_the_broker_is_set_up_as_in_the_cluster() -> None:
+    """One broker, which other processes reach by the name that it tells them."""
+    cluster = installation(KUSTOMIZE / "overlays" / "dev")
+    environment = cluster.environment(cluster.workload("kafka").container)
+    assert services()["kafka"]["environment"] == {
+        name: value for name, value in environment.items() if name != "KAFKA_BROKERS"
+    }
+    assert environment["KAFKA_BROKERS"] == "1"
+    assert services()["kafka"]["networks"]["back"]["aliases"] == ["kafka-0.kafka"]
+    assert services()["kafka"]["hostname"] == "kafka-0"
+    for name in ("relay", "consumer"):
+        assert services()[name]["depends_on"]["topics"] == {"condition": "service_completed_successfully"}
 
 
 def test_docker_compose_understands_it() -> None:
