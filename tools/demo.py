@@ -1,5 +1,6 @@
 """
-`make demo`: make an order file with planted defects, load it, and hold the outcome against what was planted.
+`make demo`: make an order file with planted defects, load it, and hold the outcome against what was planted. Then the
+events: they are relayed to Kafka and read back by a plain reader, whose sums must be those of the database.
 
 With arguments it runs manage.py on the demo's database, for instance `tools/demo.py dbshell`.
 """
@@ -24,9 +25,10 @@ sys.path.insert(0, str(CHECKOUT))
 import psycopg2  # noqa: E402
 from psycopg2 import sql  # noqa: E402
 
-from config.embedded import EmbeddedError, postgres_url  # noqa: E402
+from config.embedded import EmbeddedError, kafka_bootstrap, postgres_url  # noqa: E402
 from config.embedded.place import home_directory, place_open  # noqa: E402
 from config.embedded.programs import postgres_program  # noqa: E402
+from tools.reading_back import ReadBack, read_imports, read_orders  # noqa: E402
 
 ROWS: Final = 300_000
 COLUMNS: Final = (
@@ -35,6 +37,9 @@ COLUMNS: Final = (
 DEFECTS: Final = "all:20,record_too_long:2"
 COMPLETED_WITH_REJECTS: Final = 3
 ERRORS_SHOWN: Final = 4
+REPORT_SECONDS: Final = 120.0
+"""How long the consumer of the reports may take for what is left."""
+ENDING_SECONDS: Final = 30.0
 WIDTH: Final = 150
 
 
@@ -55,6 +60,9 @@ class Demo:
         # The embedded server lives as long as some process has asked for it: this one does for its children.
         self.server = self.given or postgres_url()
         self.database = "demo"
+        self.brokers = os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or kafka_bootstrap()
+        # Topics of this demo alone: the broker may still have those of the one before.
+        self.prefix = time.strftime("demo-%Y%m%d-%H%M%S.", time.gmtime())
 
     @property
     def url(self) -> str:
@@ -65,7 +73,8 @@ class Demo:
         psql = postgres_program(place_open(home_directory()), "psql")
         path = f"{os.environ.get('PATH', '')}:{psql.parent}"
         local = {} if os.environ.get("SECRET_KEY") or os.environ.get("SECRET_KEY_FILE") else {"SLUICE_LOCAL": "1"}
-        return {**os.environ, **local, "DATABASE_URL": self.url, "PATH": path}
+        topics = {"KAFKA_TOPIC_PREFIX": self.prefix}
+        return {**os.environ, **local, **topics, "DATABASE_URL": self.url, "PATH": path}
 
     def make_database(self) -> str:
         """Make the database anew and return the server's version. On a given server nothing is ever dropped."""
@@ -95,6 +104,23 @@ class Demo:
         command = [sys.executable, str(CHECKOUT / "manage.py"), *arguments]
         return subprocess.run(command, env=self.environment(), text=True, check=False, **options)
 
+    @contextmanager
+    def beside(self, *arguments: str) -> Iterator[None]:
+        """Let a command of manage.py run beside what is done meanwhile, then tell it to end."""
+        log = (self.directory / f"{arguments[0]}.log").open("wb")
+        command = [sys.executable, str(CHECKOUT / "manage.py"), *arguments]
+        process = subprocess.Popen(command, env=self.environment(), stdout=log, stderr=log, start_new_session=True)
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(ENDING_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            log.close()
+
 
 @contextmanager
 def connected(url: str) -> Iterator[Any]:
@@ -115,19 +141,27 @@ def main() -> int:
     step("A database")
     say(f"{demo.make_database()}, database {demo.database}, empty")
     required(demo.manage("migrate", "--verbosity", "0"), "migrate")
+    required(demo.manage("kafka_topics", "--create", stdout=subprocess.DEVNULL), "kafka_topics")
     step("A file with defects")
     make_file(demo)
     step("Loading it")
-    report, status = load(demo)
-    step("Checking")
-    certificate = demo.certificate()
-    differences = list(compare(expected(demo), certificate))
-    say_comparison(differences, certificate)
-    verified = demo.manage("verify_import", str(certificate["import_id"])).returncode
-    step("What errors.csv says")
-    show_errors(demo)
+    with demo.beside("consume_orders"):
+        with demo.beside("relay_outbox"):
+            report, status = load(demo)
+        loaded = time.monotonic()
+        step("Checking")
+        certificate = demo.certificate()
+        differences = list(compare(expected(demo), certificate))
+        say_comparison(differences, certificate)
+        verified = demo.manage("verify_import", str(certificate["import_id"])).returncode
+        step("What errors.csv says")
+        show_errors(demo)
+        step("Events")
+        told = [*events(demo, certificate), *reports(demo)]
     step("Report")
     print(report.replace("manage.py", f"{python()} tools/demo.py"))
+    print("\n".join(["", "What others were told", *(f"  {line}" for line in told)]))
+    say(f"  {time.monotonic() - loaded:.0f} s after loading, all was checked")
     print(next_steps(demo))
     return 1 if differences or verified or status != COMPLETED_WITH_REJECTS else 0
 
@@ -212,6 +246,84 @@ def show_errors(demo: Demo) -> None:
         for line in islice(lines, ERRORS_SHOWN + 1):
             text = line.rstrip("\r\n")
             say(text if len(text) <= WIDTH else text[: WIDTH - 1] + "…")
+
+
+def events(demo: Demo, certificate: dict[str, Any]) -> Iterator[str]:
+    """
+    Send what is not sent yet, and read everything back.
+
+    Raises:
+        DemoError: what was read is not what the database has.
+    """
+    begun = time.monotonic()
+    with (demo.directory / "relay_outbox.log").open("ab") as log:
+        required(demo.manage("relay_outbox", "--once", stderr=log), "relay_outbox")
+    say(f"$ manage.py relay_outbox --once      the rest is sent, after {time.monotonic() - begun:.1f} s")
+    begun = time.monotonic()
+    servers = demo.brokers.split(",")
+    found = read_orders(servers, f"{demo.prefix}sluice.orders.v1")
+    imports = read_imports(servers, f"{demo.prefix}sluice.imports.v1")
+    say(f"A plain reader (tools/reading_back.py) read everything back in {time.monotonic() - begun:.1f} s.")
+    wrong = list(wrong_events(demo, found, imports, certificate))
+    if wrong:
+        raise DemoError("\n".join(["THE EVENTS ARE NOT WHAT THE DATABASE HAS:", *wrong]))
+    revenue = ", ".join(f"{sums[2]:,.2f} {currency}" for currency, sums in sorted(found.sums().items()))
+    yield f"{found.events:,} events of {len(found.orders):,} orders were published, and read back by a plain reader"
+    yield f"{len(found.ids):,} distinct ids; each order's versions were in order"
+    yield f"the sums equal those of the database: {revenue}"
+    yield f"import {imports[0]['import_id']}: {imports[0]['state'].replace('_', ' ')}, one event"
+
+
+def wrong_events(
+    demo: Demo, found: ReadBack, imports: list[dict[str, Any]], certificate: dict[str, Any]
+) -> Iterator[str]:
+    """Each way in which what was read differs from the database, as a sentence."""
+    with connected(demo.url) as cursor:
+        cursor.execute("SELECT count(*), sum(version) FROM orders_order")
+        orders, versions = (int(number) for number in cursor.fetchone())
+        cursor.execute(
+            "SELECT o.currency, count(DISTINCT o.id), sum(l.quantity), coalesce(sum(l.quantity * l.unit_price), 0) "
+            "FROM orders_order o JOIN orders_orderline l ON l.order_id = o.id GROUP BY 1"
+        )
+        sums = {currency: (int(number), int(pieces), value) for currency, number, pieces, value in cursor.fetchall()}
+    if len(found.orders) != orders:
+        yield f"orders: {orders:,}, read {len(found.orders):,}"
+    if len(found.ids) != versions:
+        yield f"versions: {versions:,}, distinct ids {len(found.ids):,}"
+    if found.disorder:
+        yield f"not in order: {', '.join(found.disorder[:5])}"
+    if found.sums() != sums:
+        yield f"sums: {sums}, read {found.sums()}"
+    states = [(each["import_id"], each["state"], each["records"]) for each in imports]
+    if states != [(certificate["import_id"], certificate["state"], certificate["records"])]:
+        yield f"imports: {states}"
+
+
+def reports(demo: Demo) -> Iterator[str]:
+    """
+    What our own consumer made of the events.
+
+    Raises:
+        DemoError: it does not come to an end, or differs from the database.
+    """
+    begun = time.monotonic()
+    with connected(demo.url) as cursor:
+        while True:
+            cursor.execute("SELECT coalesce(sum(orders), 0), sum(revenue) FROM reports_day")
+            reported = cursor.fetchone()
+            cursor.execute(
+                "SELECT count(DISTINCT o.id) FILTER (WHERE o.status <> 'cancelled'), "
+                "       sum(l.quantity * l.unit_price) FILTER (WHERE o.status <> 'cancelled') "
+                "FROM orders_order o JOIN orders_orderline l ON l.order_id = o.id"
+            )
+            wanted = cursor.fetchone()
+            if reported == wanted:
+                break
+            if time.monotonic() - begun > REPORT_SECONDS:
+                raise DemoError(f"The reports have {reported}, the database {wanted}; consume_orders.log may say why.")
+            time.sleep(0.5)
+    say(f"The reports (manage.py consume_orders) had caught up after {time.monotonic() - begun:.1f} s.")
+    yield f"the reports show the same {int(wanted[0]):,} orders"
 
 
 def next_steps(demo: Demo) -> str:

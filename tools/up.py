@@ -1,8 +1,9 @@
 """
 `make up`: everything that Sluice is made of, on this machine, in the foreground, until Ctrl-C.
 
-The web site, the task workers, the sweeper and the pruner, on the embedded Postgres and Valkey (or on those that
-DATABASE_URL and REDIS_URL name). What dies is started again; what each says is in .local/logs.
+The web site, the task workers, the sweeper, the pruner, the relay of events and the consumer of the reports, on the
+embedded Postgres, Valkey and Kafka (or on those that DATABASE_URL, REDIS_URL and KAFKA_BOOTSTRAP_SERVERS name). What
+dies is started again; what each says is in .local/logs.
 
 Of the supervisors from PyPI, honcho starts nothing again and circus brings a message bus; this needs neither.
 """
@@ -28,7 +29,7 @@ from typing import IO, Any, Final
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(CHECKOUT))
 
-from config.embedded import EmbeddedError, postgres_url, redis_url  # noqa: E402
+from config.embedded import EmbeddedError, kafka_bootstrap, postgres_url, redis_url  # noqa: E402
 from config.embedded.place import home_directory  # noqa: E402
 from config.multiprocess import metrics_directory  # noqa: E402
 
@@ -48,6 +49,14 @@ SOUND_SECONDS: Final = 60.0
 SAMPLE_ROWS: Final = 50_000
 SAMPLE_DEFECTS: Final = "all:2"
 PR_SET_PDEATHSIG: Final = 1
+PUBLISHED: Final = (
+    "from django.db.models import Sum; from orders.outbox.models import Lane; "
+    "print(Lane.objects.aggregate(number=Sum('published'))['number'] or 0)"
+)
+ANOTHER_BROKER: Final = """\
+The broker is another one than the last time: it keeps events in memory only. What was sent to the one before is gone
+from Kafka and is not sent again; it is in Postgres, and in the reports. The partitions and offsets in the history of
+orders made before are those of the former broker. New events begin at offset 0."""
 
 DRAMATIQ: Final = ("-m", "dramatiq", "config.worker", "--skip-logging", "--worker-shutdown-timeout", "20000")
 PROCESSORS: Final = str(len(os.sched_getaffinity(0)))
@@ -58,6 +67,8 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "large": (*DRAMATIQ, "-p", PROCESSORS, "-t", "1", "-Q", "large"),
     "sweeper": ("manage.py", "recover_imports", "--every", "15"),
     "pruner": ("manage.py", "prune_uploads", "--every", "3600"),
+    "relay": ("manage.py", "relay_outbox"),
+    "consumer": ("manage.py", "consume_orders"),
 }
 """What runs, by the name of its log; arguments of Python, in the checkout."""
 
@@ -165,9 +176,12 @@ def main() -> int:
         # The embedded servers live as long as some process has asked for them: this one does for its children.
         say("PostgreSQL of DATABASE_URL" if os.environ.get("DATABASE_URL") else f"PostgreSQL, {postgres_url()}")
         say("Redis of REDIS_URL" if os.environ.get("REDIS_URL") else f"Valkey, {redis_url()}")
+        brokers = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "")
+        say("Kafka of KAFKA_BOOTSTRAP_SERVERS" if brokers else f"Kafka, in memory, {kafka_bootstrap()}")
         environment = environment_of(port)
-        step("Tables, static files, a demo admin")
+        step("Tables, topics, static files, a demo admin")
         manage(environment, "migrate", "--verbosity", "0")
+        make_topics(environment, forgetful=not brokers)
         if environment["SLUICE_LOCAL"] == "0":  # in local mode they are served as they are
             manage(environment, "collectstatic", "--no-input", "--verbosity", "0")
         admin = manage(environment, "create_demo_admin")
@@ -197,7 +211,10 @@ def run(environment: dict[str, str], home: Path, port: int, note: IO[str], *, ad
         write_note(note, url)
         if wait_until_ready(url, stack):
             token = manage(environment, "create_token", demo_email(admin), "--days", "30").strip()
-            print(where_to_look(url, admin=admin, token=token, sample=sample, logs=logs), flush=True)
+            print(
+                where_to_look(url, admin=admin, token=token, sample=sample, logs=logs, brokers=brokers_of(environment)),
+                flush=True,
+            )
         stack.run_until_stopped()
         say("\nEnding; a second Ctrl-C kills.")
     finally:
@@ -277,6 +294,18 @@ def manage(environment: dict[str, str], *arguments: str) -> str:
     return done.stdout
 
 
+def make_topics(environment: dict[str, str], *, forgetful: bool) -> None:
+    """
+    Make the topics that the broker lacks, and tell what it means when it lacks those that were there.
+
+    Args:
+        forgetful: it is the embedded broker.
+    """
+    made = "was made" in manage(environment, "kafka_topics", "--create")
+    if made and forgetful and int(manage(environment, "shell", "--verbosity", "0", "--command", PUBLISHED)):
+        say(ANOTHER_BROKER)
+
+
 def make_sample(environment: dict[str, str], home: Path) -> Path:
     """A file to try things with, some of its records defective."""
     path = home / "sample" / "orders.csv"
@@ -311,14 +340,20 @@ def demo_email(admin: str) -> str:
     return found.strip("<>.:;'\"()")
 
 
-def where_to_look(url: str, *, admin: str, token: str, sample: Path, logs: Path) -> str:
-    who = " ".join(admin.split())
+def brokers_of(environment: dict[str, str]) -> str:
+    """Where Kafka listens."""
+    return environment.get("KAFKA_BOOTSTRAP_SERVERS") or kafka_bootstrap()
+
+
+def where_to_look(url: str, *, admin: str, token: str, sample: Path, logs: Path, brokers: str) -> str:
+    who, prefix = " ".join(admin.split()), os.environ.get("KAFKA_TOPIC_PREFIX", "")
     return f"""
 ── Sluice runs ─────────────────────────────────────────────────────────────────────────────────────
 
   Admin      {url}/admin/
              {who}
   API        {url}/docs        the schema: {url}/schema
+  Reports    {url}/reports/days      of what is in Kafka
   Health     {url}/readyz      metrics: {url}/metrics
   Logs       {shown(logs)}/{{{",".join(COMMANDS)}}}.log
 
@@ -328,6 +363,9 @@ def where_to_look(url: str, *, admin: str, token: str, sample: Path, logs: Path)
 
     curl -T {shown(sample)} -H "Authorization: Bearer $TOKEN" '{url}/imports?profile=sluice'
     curl -H "Authorization: Bearer $TOKEN" {url}/imports
+    kcat -b {brokers} -t {prefix}sluice.orders.v1 -C -q -f '%p/%o %k  %h\\n  %s\\n'
+
+  docs/events.md says what these mean, and how to read them without kcat.
 
 Ctrl-C ends everything.
 """

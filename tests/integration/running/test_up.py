@@ -15,8 +15,10 @@ import psutil
 import pytest
 import requests
 
+import tools.up
 from tests.conftest import CHECKOUT
 from tests.serving import free_port
+from tools.reading_back import read_orders
 
 START_SECONDS = 120
 
@@ -102,6 +104,15 @@ def test_from_nothing_to_a_loaded_file_and_to_the_end(up: Up) -> None:
     assert float(loaded[1]) == found["outcomes"]["loaded"]
     assert 'sluice_tasks_total{actor="steps_do"' in text
 
+    # What was loaded reaches Kafka, and from there the reports.
+    published = eventually(lambda: _published(where, signed_in), seconds=120)
+    brokers = up.wait_for(r"kcat -b (\S+)")[1]
+    back = read_orders([brokers], "sluice.orders.v1")
+    assert len(back.ids) == len(back.orders) == published["events"] > 0
+    assert back.disorder == []
+    orders = sum(sums[0] for sums in back.sums().values())
+    eventually(lambda: _reported(url, signed_in) == orders, seconds=120)
+
     second = up.again()
     assert second.returncode != 0
     assert f"It runs already: pid {up.process.pid}, {url}" in second.stderr
@@ -118,6 +129,36 @@ def test_from_nothing_to_a_loaded_file_and_to_the_end(up: Up) -> None:
     assert time.monotonic() - begun < 30
     assert [child for child in family if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
     assert "killing it" not in up.said()
+
+
+def _published(where: str, signed_in: dict[str, str]) -> Any:
+    """How the events of an import were published, when all are."""
+    publishing = requests.get(where, headers=signed_in, timeout=10).json()["publishing"]
+    return publishing if publishing["complete"] else None
+
+
+def _reported(url: str, signed_in: dict[str, str]) -> int:
+    """Orders in the reports, cancelled ones too."""
+    days = requests.get(f"{url}/reports/days?limit=1000", headers=signed_in, timeout=10).json()["results"]
+    return sum(day["orders"] + day["cancelled"] for day in days)
+
+
+@pytest.mark.parametrize(("published", "said"), [("0\n", False), ("17\n", True)])
+def test_people_are_told_that_a_new_broker_knows_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], published: str, said: bool
+) -> None:
+    answers = {"kafka_topics": "sluice.orders.v1 was made with 6 partitions.", "shell": published}
+    monkeypatch.setattr(tools.up, "manage", lambda _environment, name, *_: answers[name])
+    tools.up.make_topics({}, forgetful=True)
+    assert ("another one than the last time" in capsys.readouterr().out) is said
+
+
+def test_a_broker_that_has_the_topics_is_no_news(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tools.up, "manage", lambda *_: "sluice.orders.v1: 6 partitions")
+    tools.up.make_topics({}, forgetful=True)
+    assert capsys.readouterr().out == ""
 
 
 def _answers(url: str) -> bool:
