@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -99,6 +100,37 @@ def test_mistakes_are_noticed(name: str, mistake: Change) -> None:
     data = copy.deepcopy(schema(name)["examples"][0])
     mistake(data)
     assert not validator(name).is_valid(data)
+
+
+# docs/events.md
+
+PAGE = FOLDER.parent / "events.md"
+
+
+def sections() -> dict[str, str]:
+    """Those of docs/events.md about a type, by its name."""
+    parts = re.split(r"(?m)^#{2,3} ", PAGE.read_text(encoding="utf-8"))
+    found = (part.partition("\n")[::2] for part in parts)
+    return {title.strip("`"): text for title, text in found if title.startswith("`com.")}
+
+
+def test_every_type_has_an_example_that_is_what_the_schema_says() -> None:
+    described = {message["name"] for message in asyncapi()["components"]["messages"].values()} - {"dead-letter"}
+    assert set(sections()) == described
+    for title, text in sections().items():
+        (example,) = re.findall(r"(?s)```json\n(.*?)```", text)
+        strict_validator(ORDER if ".order." in title else IMPORT).validate(json.loads(example))
+
+
+def test_headers_are_those_of_the_asyncapi_document() -> None:
+    told = re.findall(r"(?m)^\| `([a-z_-]+)` \|", PAGE.read_text(encoding="utf-8"))
+    headers = asyncapi()["components"]["schemas"]["headers"]
+    assert told == headers["required"] == list(headers["properties"])
+
+
+def test_topics_are_those_of_the_asyncapi_document() -> None:
+    told = re.findall(r"(?m)^\| `(sluice[a-z0-9.]+)` \|", PAGE.read_text(encoding="utf-8"))
+    assert {f"{{prefix}}{name}" for name in told} == {each["address"] for each in asyncapi()["channels"].values()}
 
 
 # AsyncAPI
