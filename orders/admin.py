@@ -133,7 +133,7 @@ class OrderAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": ("id", "user_link", "status", "ordered_at", "country", "currency", "attributes")}),
         ("Lines", {"fields": ("lines_table",)}),
-        ("History", {"fields": ("version", "events_link", "import_link", "import_record", "created_at", "updated_at")}),
+        ("History", {"fields": ("version", "events_link", "import_link", "record_link", "created_at", "updated_at")}),
     )
     readonly_fields = (
         "user_link",
@@ -142,7 +142,7 @@ class OrderAdmin(ReadOnlyAdmin):
         "import_link",
         "created_at",
         "updated_at",
-        "import_record",
+        "record_link",
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
@@ -205,6 +205,15 @@ class OrderAdmin(ReadOnlyAdmin):
         return (
             "" if order.import_id is None else _link("ingestion_import_change", order.import_id, f"#{order.import_id}")
         )
+
+    @admin.display(description="first record")
+    def record_link(self, order: Order) -> str:
+        """What became of the record that it began with."""
+        if order.import_id is None or order.import_record is None:
+            return ""
+        url = reverse("admin:reports_historyentry_record")
+        query = f"?import={order.import_id}&record={order.import_record}"
+        return format_html('<a href="{}{}">record {}</a>', url, query, order.import_record)
 
     @admin.display(description="events")
     def events_link(self, order: Order) -> str:

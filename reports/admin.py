@@ -14,7 +14,7 @@ from django.contrib.admin.utils import quote
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from accounts.authentication import signed_in
@@ -27,6 +27,7 @@ from reports.chart import bars
 from reports.history import history_of
 from reports.models import Consumption, DaySum, HistoryEntry
 from reports.selectors import Report
+from reports.tracing.page import record_page
 from reports.views import VIEW_ITEMS
 
 PERIODS: Final = (7, 30, 90, 365)
@@ -105,6 +106,11 @@ class HistoryAdmin(ReadOnlyAdmin):
     search_fields = ("order_id",)
     search_help_text = "The whole id of an order"
     ordering: ClassVar[Any] = ("-version", "-consumed_at")
+
+    def get_urls(self) -> list[URLPattern]:
+        """The page of one record of a file, too."""
+        page = self.admin_site.admin_view(record_page)
+        return [path("record/", page, name="reports_historyentry_record"), *super().get_urls()]
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[HistoryEntry]", search_term: str

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
+from django.test import Client
 from pytest_django import Settings
 
+from accounts.models import User
 from ingestion.clock import utc_now
 from ingestion.models import Chunk, Import
 from ingestion.stages import plan as plan_module
@@ -220,3 +222,29 @@ def test_nothing_is_scanned(alice: Any) -> None:
     assert "orders_order_created" in plan or "orders_order_import" in plan
     assert "orders_orderline_pkey" in plan
     assert Order.objects.filter(pk="o1").exists()
+
+
+def test_the_admin_follows_a_record(alice: Any, people: People, client: Client) -> None:
+    import_id = loaded(alice, FILE)
+    client.force_login(User.objects.create_superuser("boss", email="boss@example.com"))
+    page = client.get(f"/admin/ingestion/import/{import_id}/change/").content.decode()
+    url = "/admin/reports/historyentry/record/"
+    assert f'action="{url}"' in page
+    shown = client.get(url, {"import": str(import_id), "record": "2"}).content.decode()
+    assert "o1,u1,bank,2,249.00" in shown
+    assert 'href="/admin/orders/order/o1/change/"' in shown
+    order = client.get("/admin/orders/order/o1/change/").content.decode()
+    assert f"{url}?import={import_id}&amp;record=1" in order
+    assert "the first one is number 1" in client.get(url, {"import": import_id, "record": 99}).content.decode()
+    assert client.get(url, {"import": "x", "record": "1"}).status_code == 404
+    assert people["alice"] is alice
+    client.force_login(_staff("carol"))
+    assert "There is no import" in client.get(url, {"import": import_id, "record": 1}).content.decode()
+
+
+def _staff(name: str) -> User:
+    """May enter the admin, and nothing else."""
+    user = User.objects.create_user(name, email=f"{name}@example.com", name=name)
+    user.is_staff = True
+    user.save()
+    return user
