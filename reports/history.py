@@ -1,12 +1,10 @@
-"""Reading where an order's events were found."""
+"""Where an order's events were read, and how far all of them have been."""
 
-from typing import Any, Final
+from typing import Any
 
 from django.db.models import QuerySet
 
-from reports.models import HistoryEntry
-
-SHOWN_AT_MOST: Final = 1_000
+from reports.models import Consumption, HistoryEntry
 
 
 def history_of(order_id: str) -> "QuerySet[HistoryEntry]":
@@ -15,6 +13,11 @@ def history_of(order_id: str) -> "QuerySet[HistoryEntry]":
     version, type, topic, partition, offset, and when. An index finds them in each day's partition.
     """
     return HistoryEntry.objects.filter(order_id=order_id).order_by("-version", "-consumed_at")
+
+
+def positions_known() -> dict[tuple[str, int], int]:
+    """By topic and partition, the offset of the next event to be read."""
+    return {(row.topic, row.partition): row.offset for row in Consumption.objects.all()}
 
 
 def place_of(entry: HistoryEntry) -> dict[str, Any]:

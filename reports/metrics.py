@@ -23,6 +23,10 @@ events: Final = Counter(
     "Events of orders consumed: they had an effect, came late or again, or were put into the dead-letter topic.",
     ["outcome"],
 )
+missed: Final = Counter(
+    "sluice_reports_missed_events",
+    "Events that were never read: they expired before, or a backup of the database was restored. See rebuild_reports.",
+)
 batches: Final = Histogram(
     "sluice_reports_batch_seconds", "Decoding a batch of events and writing it.", buckets=SECONDS
 )

@@ -38,6 +38,20 @@ def offsets_after(records: Records) -> dict[TopicPartition, int]:
     return {partition: found[-1].offset + 1 for partition, found in records.items()}
 
 
+def missed(records: Records, known: Mapping[tuple[str, int], int]) -> dict[TopicPartition, int]:
+    """
+    How many records lie between what was read before and these; none is not told.
+
+    Args:
+        known: by topic and partition the offset at which reading had to go on.
+    """
+    gaps = {
+        partition: found[0].offset - known.get((partition.topic, partition.partition), found[0].offset)
+        for partition, found in records.items()
+    }
+    return {partition: gap for partition, gap in gaps.items() if gap > 0}
+
+
 def positions(
     batch: Batch, after: Mapping[TopicPartition, int], ends: Mapping[int, int], member: str
 ) -> list[Position]:

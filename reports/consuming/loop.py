@@ -17,10 +17,11 @@ from django.utils import timezone
 from kafka.errors import KafkaError
 
 from reports import metrics, partitions
-from reports.consuming.batch import Batch, decoded, offsets_after, positions, unstorable
+from reports.consuming.batch import Batch, decoded, missed, offsets_after, positions, unstorable
 from reports.consuming.dead_letters import DeadLetters, Refused
 from reports.consuming.group import Group, Records
 from reports.consuming.patience import Patience, Told
+from reports.history import positions_known
 from reports.projection import Applied, apply
 
 log = structlog.get_logger(__name__)
@@ -95,6 +96,7 @@ class OrderConsumer:
 
     def _consume(self, group: Group) -> None:
         self._buried.clear()
+        self._patience.until_done(self._notice_gaps)
         with metrics.batches.time():
             self._patience.until_done(lambda: self._project(group))
         group.commit(offsets_after(self._in_hand))
@@ -116,6 +118,13 @@ class OrderConsumer:
             "batch_projected", effective=applied.effective, late=applied.late, refused=len(batch.refused),
             duration_ms=round((time.perf_counter() - started) * 1000),
         )  # fmt: skip
+
+    def _notice_gaps(self) -> None:
+        """The broker goes on at what it still has, without a word about what it has not any more."""
+        gaps = missed(self._in_hand, positions_known())
+        for partition, events in gaps.items():
+            metrics.missed.inc(events)
+            log.error("events_missed", partition=partition.partition, events=events, mend="manage.py rebuild_reports")
 
     def _applied(self, group: Group, batch: Batch) -> Applied:
         told = positions(batch, offsets_after(self._in_hand), group.ends(), self._member)

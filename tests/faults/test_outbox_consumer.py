@@ -258,13 +258,14 @@ def test_postgres_is_killed_and_starts_again(
         connection.autocommit = True
         return connection
 
-    holder = Holder(connect)
-    events = made_up_orders(holder.cursor, orders=600)
-    topic.send(events)
     command = ["manage.py", "consume_orders", "--group", topic.group, "--batch", "20", "--session", "6"]
     log = manage.directory / "consumers.log"
     process = start_logged(command, {**manage.environment, **topic.environment, **environment}, log)
+    wait_for(lambda: "partitions_assigned" in log.read_text(), "joining")  # from now on Postgres has a client
+    holder = Holder(connect)
     try:
+        events = made_up_orders(holder.cursor, orders=600)
+        topic.send(events)
         for share in (0.2, 0.6):
             wait_for(partial(holder.has_consumed, len(events) * share), "progress")
             os.kill(int((place.state / "postgres" / "postmaster.pid").read_text().split("\n")[0]), signal.SIGKILL)

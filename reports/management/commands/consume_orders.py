@@ -10,6 +10,7 @@ import structlog
 from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
+from prometheus_client import start_http_server
 
 from config.embedded import EmbeddedError
 from reports.consuming.group import GROUP, SESSION_SECONDS
@@ -39,6 +40,9 @@ class Command(BaseCommand):
             "--session", type=int, default=SESSION_SECONDS, metavar="SECONDS",
             help=f"how long one that is silent keeps its partitions from the others (default: {SESSION_SECONDS})",
         )  # fmt: skip
+        parser.add_argument(
+            "--metrics-port", type=int, default=0, metavar="PORT", help="show what is counted there (default: nowhere)"
+        )
         parser.add_argument("--group", default=GROUP, help=f"the consumer group (default: {GROUP})")
 
     def handle(self, **options: Any) -> None:
@@ -46,6 +50,8 @@ class Command(BaseCommand):
         told = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: told.set())
+        if options["metrics_port"]:
+            start_http_server(options["metrics_port"])
         consumer = OrderConsumer(
             group=options["group"], batch=options["batch"], session_seconds=options["session"], until=until, told=told,
             member=f"{socket.gethostname()}:{os.getpid()}",

@@ -9,6 +9,7 @@ from django.db import OperationalError
 from kafka import TopicPartition
 from kafka.errors import KafkaTimeoutError
 
+from reports import metrics
 from reports.consuming import patience
 from reports.consuming.dead_letters import Refused
 from reports.consuming.loop import OrderConsumer, Until
@@ -167,6 +168,17 @@ def test_an_event_that_only_postgres_refuses_is_put_aside_too(monkeypatch: pytes
     assert "too long" in letters.kept[0].error
     assert set(HistoryEntry.objects.values_list("offset", flat=True)) == {4, 5, 7}
     assert Consumption.objects.get().offset == 8
+
+
+def test_events_that_were_never_read_are_missed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = metrics.missed._value.get()
+    consume(PlayedGroup([{0: some(0, 4)}, {0: some(0, 5), 1: some(1, 9)}, {0: some(0, 5, 6)}]), monkeypatch)
+    assert metrics.missed._value.get() == before
+    consume(PlayedGroup([{0: some(0, 12)}]), monkeypatch)
+    assert metrics.missed._value.get() == before + 5
+    assert "events_missed" in caplog.text
 
 
 def test_it_shows_life_when_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
