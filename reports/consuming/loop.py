@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 SEEN_SECONDS: Final = 10.0
 UPKEEP_SECONDS: Final = 3600.0
+EMPTY_ROUNDS: Final = 3
+"""Until nothing more is expected. The end that the embedded broker tells is that of its last batch's first record."""
 
 Place = tuple[str, int, int]
 
@@ -63,6 +65,7 @@ class OrderConsumer:
         self._buried: set[Place] = set()
         self._dead_letters = DeadLetters()
         self._patience = Patience(told, self._keep)
+        self._empty_rounds = 0
         self._seen_at = self._kept_up_at = float("-inf")
 
     def run(self) -> None:
@@ -85,11 +88,12 @@ class OrderConsumer:
         group = self._group
         try:
             self._in_hand = group.records()
+            self._empty_rounds = 0 if self._in_hand else self._empty_rounds + 1
             if self._in_hand:
                 self._consume(group)
                 return self._until is Until.ONE_BATCH
             self._show_life(group)
-            return self._until is Until.IDLE and group.is_at_end()
+            return self._until is Until.IDLE and self._empty_rounds >= EMPTY_ROUNDS and group.is_at_end()
         except KafkaError:
             self._leave()
             raise
@@ -172,7 +176,7 @@ class OrderConsumer:
         if time.monotonic() - self._seen_at > SEEN_SECONDS:
             told = positions(Batch([], []), group.positions(), group.ends(), self._member)
             apply([], positions=told, now=timezone.now())
-            self._seen_at = time.monotonic()
+            self._seen_at = time.monotonic() if told else self._seen_at
 
     def _upkeep(self) -> None:
         if time.monotonic() - self._kept_up_at > UPKEEP_SECONDS:

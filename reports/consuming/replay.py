@@ -22,6 +22,8 @@ from reports.projection import apply
 CLIENT_ID: Final = "sluice-reports-replay"
 BATCH: Final = 2_000
 POLL_MS: Final = 1_000
+POLLS_BEYOND: Final = 100
+"""At most so many after the end, until one is empty: the embedded broker tells of an end that is too early."""
 queries: Final = load_queries("reports", "rebuild")
 
 
@@ -68,9 +70,11 @@ def replay(*, show: Callable[[int, int], None] = lambda *_: None) -> None:
 
 
 def _read(consumer: Any, ends: dict[TopicPartition, int], show: Callable[[int, int], None]) -> None:
-    read, whole = 0, sum(ends.values())
-    while any(consumer.position(partition) < end for partition, end in ends.items()):
+    read, whole, beyond = 0, sum(ends.values()), 0
+    while beyond < POLLS_BEYOND:
         records = consumer.poll(timeout_ms=POLL_MS)
+        if all(consumer.position(partition) >= end for partition, end in ends.items()):
+            beyond = beyond + 1 if records else POLLS_BEYOND
         apply(decoded(records).events, checked=True, now=timezone.now())
         read += sum(map(len, records.values()))
         show(min(read, whole), whole)
