@@ -1,5 +1,5 @@
 """
-The projection: events of orders → sums, in one transaction for a whole batch.
+The projection: events of orders → sums, in one transaction for a whole batch (ADR 20).
 
 An event has an effect only if its version is higher than the one that is known of its order. So whatever comes twice,
 late, or in another order ends in the same rows, and no list of read events has to be kept for that.
