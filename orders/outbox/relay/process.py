@@ -8,18 +8,21 @@ import secrets
 import signal
 import socket
 import threading
+import time
 from functools import partial
 from types import FrameType
 from typing import Final
 
 import structlog
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection
 
 from config.kernel.kafka.admin import TopicState, administration, topic_create, topic_states
 from config.kernel.kafka.clients import KafkaUnreachableError
 from config.kernel.kafka.topics import topic_name
 from orders.outbox.lanes import BULK_LANES, ORDER_LANES
 from orders.outbox.partitioning import generation_begin, generations, newest
+from orders.outbox.partitions import tend_partitions
 from orders.outbox.producers.choice import make_producer
 from orders.outbox.producers.interface import Producer, UnrecoverableError
 from orders.outbox.relay.loop import Loop
@@ -31,6 +34,8 @@ ORDERS_POLL_SECONDS: Final = 0.05
 BULK_POLL_SECONDS: Final = 0.25
 END_SECONDS: Final = 20.0
 TICK_SECONDS: Final = 0.5
+TEND_FIRST_SECONDS: Final = 20.0
+TEND_SECONDS: Final = 3_600.0
 
 
 class RelayProcess:
@@ -62,13 +67,25 @@ class RelayProcess:
         log.info("relay_started", relay=self._name, producer=settings.OUTBOX_PRODUCER)
         for thread in threads:
             thread.start()
-        while any(thread.is_alive() for thread in threads) and not self._end.wait(TICK_SECONDS):
-            pass
+        self._tend_until_end(threads)
         for thread in threads:
             thread.join(END_SECONDS / len(threads))
         stuck = any(thread.is_alive() for thread in threads)
         log.info("relay_ended", relay=self._name, failed=self._failed, stuck=stuck)
         return not self._failed and not stuck
+
+    def _tend_until_end(self, threads: list[threading.Thread]) -> None:
+        """Look after the partitions every hour, as long as the loops run."""
+        tend_at = time.monotonic() + TEND_FIRST_SECONDS
+        while any(thread.is_alive() for thread in threads) and not self._end.wait(TICK_SECONDS):
+            if time.monotonic() >= tend_at:
+                tend_at = time.monotonic() + TEND_SECONDS
+                try:
+                    tend_partitions()
+                except (DatabaseError, InterfaceError) as error:
+                    log.warning("partitions_not_tended", error=str(error).strip())
+                finally:
+                    connection.close()
 
     def _relay(self, group: str, lanes: range) -> None:
         try:

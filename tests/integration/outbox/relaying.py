@@ -13,6 +13,8 @@ from kafka.errors import KafkaError
 
 from tests.broker_process import BrokerProcess
 from tests.conftest import Manage
+from tests.preloaded import Forked
+from tests.serving import start_logged
 
 SECONDS: Final = 120.0
 
@@ -49,7 +51,7 @@ class Relays:
             "LOG_JSON": "1",
             **environment,
         }
-        self.logs: list[Any] = []
+        self._started: list[Forked] = []
 
     def once(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Send everything that is there."""
@@ -61,12 +63,18 @@ class Relays:
         """Run another command with the same variables."""
         return self._manage(*arguments, env=self.environment, timeout=SECONDS)
 
-    def start(self, **environment: str) -> subprocess.Popen[str]:
-        """Start a relay; killed at the end of the test. What it says is added to `relay.log`."""
-        with (self._manage.directory / "relay.log").open("ab") as log:
-            return self._manage.start(
-                "relay_outbox", "--create-topics", env=self.environment | environment, stdout=log, stderr=log
-            )
+    def start(self, **environment: str) -> Forked:
+        """Start a relay that runs until it is told to end, by `end` at the latest."""
+        variables = {**self._manage.environment, **self.environment, **environment}
+        command = ["manage.py", "relay_outbox", "--create-topics"]
+        self._started.append(start_logged(command, variables, self._manage.directory / "relay.log"))
+        return self._started[-1]
+
+    def end(self) -> None:
+        """SIGKILL those that still run."""
+        for process in self._started:
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
 
     def log(self) -> str:
         """What all of them have said."""
@@ -77,12 +85,14 @@ class Relays:
         """All events of a topic by now, each partition in its order."""
         return [_sent(record) for record in read_records(self.broker, f"{self.prefix}{topic}")]
 
-    def wait_for(self, ids: Sequence[str]) -> list[Sent]:
-        """All events of orders, when these are among them."""
+    def wait_for(self, ids: Sequence[str], *, minding: Sequence["Supervised"] = ()) -> list[Sent]:
+        """All events of orders, when these are among them; relays that end meanwhile are started again."""
         found: list[Sent] = []
 
         def there() -> bool:
             nonlocal found
+            for relay in minding:
+                relay.mind()
             try:
                 found = self.read()
             except (KafkaError, OSError):
@@ -131,35 +141,30 @@ def _put(broker: BrokerProcess, places: Sequence[TopicPartition], mark: bytes) -
 
 
 class Supervised:
-    """
-    A relay that is started again whenever it ends with a status other than 0, as Kubernetes would.
-
-        with Supervised(relays) as relay:
-            relay.signal(signal.SIGSTOP)
-    """
+    """A relay that is started again whenever it ends, as Kubernetes would. `mind` is to be called while waiting."""
 
     def __init__(self, relays: Relays, **environment: str) -> None:
         self._relays, self._environment = relays, environment
         self.starts = 0
+        self.ends: list[int] = []
         self.process = self._start()
 
-    def _start(self) -> subprocess.Popen[str]:
+    def _start(self) -> Forked:
         self.starts += 1
         return self._relays.start(**self._environment)
 
     def mind(self) -> None:
         """Start it again if it has ended."""
-        if self.process.poll() is not None:
+        status = self.process.poll()
+        if status is not None:
+            self.ends.append(status)
             self.process = self._start()
 
-    def signal(self, number: signal.Signals) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-
     def kill(self) -> None:
-        """SIGKILL; started again by `mind`."""
-        self.process.kill()
+        """SIGKILL, and start it again."""
+        self.process.send_signal(signal.SIGKILL)
         self.process.wait(10)
+        self.mind()
 
 
 def wait_until(
