@@ -31,7 +31,13 @@ TOO_LARGE: Final = '{"text":"' + "x" * 1_100_000 + '"}'
 ENDING_SECONDS: Final = 30
 
 
-@pytest.fixture(params=["kafka-python", "confluent"])
+@pytest.fixture(params=["apache", pytest.param("embedded", marks=pytest.mark.slow)])
+def broker(request: pytest.FixtureRequest) -> BrokerProcess:
+    found: BrokerProcess = request.getfixturevalue(f"{request.param}_kafka")
+    return found
+
+
+@pytest.fixture(params=["kafka-python", pytest.param("confluent", marks=pytest.mark.slow)])
 def producer(request: pytest.FixtureRequest) -> str:
     if request.param == "confluent":
         pytest.importorskip("confluent_kafka")

@@ -16,6 +16,7 @@ from typing import Final
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
+from kafka import KafkaAdminClient
 
 from config.kernel.kafka.admin import TopicState, administration, topic_create, topic_states
 from config.kernel.kafka.clients import KafkaUnreachableError
@@ -34,6 +35,8 @@ ORDERS_POLL_SECONDS: Final = 0.05
 BULK_POLL_SECONDS: Final = 0.25
 END_SECONDS: Final = 20.0
 TICK_SECONDS: Final = 0.5
+CREATED_SECONDS: Final = 15.0
+"""For the broker to know of topics that were just made."""
 TEND_FIRST_SECONDS: Final = 20.0
 TEND_SECONDS: Final = 3_600.0
 
@@ -126,12 +129,20 @@ def connect(*, create_topics: bool) -> Producer:
     with administration() as client:
         found = topic_states(client, names.values())
         if create_topics and len(found) < len(names):
-            for topic, name in names.items():
-                topic_create(client, name, partitions=newest(topic))
-            found = topic_states(client, names.values())
+            found = _create(client, names)
     for topic, name in names.items():
         _ready(topic, name, found.get(name))
     return make_producer({topic: found[name].max_message_bytes for topic, name in names.items()})
+
+
+def _create(client: KafkaAdminClient, names: dict[str, str]) -> dict[str, TopicState]:
+    """What the broker says of the topics when it knows all of them; several relays may be at this at once."""
+    for topic, name in names.items():
+        topic_create(client, name, partitions=newest(topic))
+    until = time.monotonic() + CREATED_SECONDS
+    while len(found := topic_states(client, names.values())) < len(names) and time.monotonic() < until:
+        time.sleep(TICK_SECONDS / 5)
+    return found
 
 
 def _ready(topic: str, name: str, state: TopicState | None) -> None:

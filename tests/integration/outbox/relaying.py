@@ -76,6 +76,9 @@ class Relays:
             process.send_signal(signal.SIGKILL)
             process.wait(10)
 
+    def _all_ended(self) -> bool:
+        return bool(self._started) and all(process.poll() is not None for process in self._started)
+
     def log(self) -> str:
         """What all of them have said."""
         path = self._manage.directory / "relay.log"
@@ -93,6 +96,7 @@ class Relays:
             nonlocal found
             for relay in minding:
                 relay.mind()
+            assert not self._all_ended(), f"no relay runs any more\n{self.log()[-4000:]}"
             try:
                 found = self.read()
             except (KafkaError, OSError):
