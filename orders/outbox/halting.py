@@ -3,7 +3,7 @@ Keys with an event that can never be sent as it is.
 
 Such an event halts its own key: it and whatever follows of that key is held (`outbox_held`), everything else goes on.
 Somebody looks, mends the cause (a topic that takes larger events, say) and releases the key, or drops the event. A
-relay then sends what is held, in order. The row of the key is locked meanwhile, so that an event that comes just then
+relay then sends what is held, by version. The row of the key is locked meanwhile, so that an event that comes just then
 is either held behind the others or sent after them.
 """
 
@@ -46,7 +46,8 @@ def halted_keys() -> set[Key]:
 
 def halt(event: Event, *, reason: str) -> None:
     """
-    Hold an event that was refused, and from now on all of its key.
+    Hold an event that was refused, and from now on all of its key. One that was refused before, and is still held,
+    remains the one to decide about.
 
     Args:
         reason: what the client or the broker said.
@@ -122,14 +123,15 @@ def send_held(key: Key, send: Callable[[Sequence[Event]], "Refusal | None"]) -> 
         cursor.execute(queries.lock_released, named)
         if cursor.fetchone() is None:
             return
-        events = [_event(row) for row in HeldEvent.objects.filter(**named).order_by("id")]
+        # By version: after a kill, one that waited already can have been read again behind a later one.
+        events = [_event(row) for row in HeldEvent.objects.filter(**named).order_by("version", "id")]
         refusal = send(events)
         sent = events if refusal is None else events[: events.index(refusal.event)]
         HeldEvent.objects.filter(**named, event_id__in=[event.id for event in sent]).delete()
         if refusal is None:
             HaltedKey.objects.filter(**named).delete()
         else:
-            cursor.execute(queries.halt, {**_named(refusal.event), "reason": refusal.reason})
+            cursor.execute(queries.halt_again, {**_named(refusal.event), "reason": refusal.reason})
     log.info("held_events_sent", topic=key[0], key=key[1], events=len(sent), halted_again=refusal is not None)
 
 

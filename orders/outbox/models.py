@@ -135,7 +135,7 @@ class HaltedKey(models.Model):
 
 
 class HeldEvent(models.Model):
-    """An event of a halted key, whole, in the order of `id`; the first one is the one that cannot be sent."""
+    """An event of a halted key, whole; sent by version, when the key is released. `HaltedKey.event_id` was refused."""
 
     topic = models.CharField(max_length=249)
     key = models.CharField(max_length=128, db_collation="C")

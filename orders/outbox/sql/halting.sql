@@ -1,12 +1,18 @@
 -- Keys that are halted, and what is held of them.
 
 -- name: halt
--- Refused once more: a decision made before does not count any more.
-INSERT INTO outbox_halted (topic, key, reason, event_id, halted_at)
+-- A key that is halted already stays so because of the event that was refused first, as long as that one is held. A
+-- release that was decided meanwhile counts all the same: what is held now is tried in its turn.
+INSERT INTO outbox_halted AS h (topic, key, reason, event_id, halted_at)
 VALUES (%(topic)s, %(key)s, %(reason)s, %(event_id)s, clock_timestamp())
-ON CONFLICT (topic, key) DO UPDATE
-SET reason = excluded.reason, event_id = excluded.event_id, halted_at = excluded.halted_at,
-    attempts = outbox_halted.attempts + 1;
+ON CONFLICT (topic, key) DO UPDATE SET reason = excluded.reason, event_id = excluded.event_id
+WHERE NOT EXISTS (SELECT FROM outbox_held e WHERE e.topic = h.topic AND e.key = h.key AND e.event_id = h.event_id);
+
+-- name: halt_again
+-- Refused when it was tried once more: the release that let it be tried is used up.
+UPDATE outbox_halted
+SET reason = %(reason)s, event_id = %(event_id)s, halted_at = clock_timestamp(), attempts = attempts + 1
+WHERE topic = %(topic)s AND key = %(key)s;
 
 -- name: hold
 -- An event that is sent again after a crash is held once.
