@@ -16,11 +16,12 @@ NOW: Final = datetime(2026, 3, 4, 9, 12, tzinfo=UTC)
 class Record:
     """As kafka-python gives them, as far as it matters here."""
 
-    headers: Sequence[tuple[str, bytes]]
+    headers: Sequence[tuple[str, bytes | None]]
     value: bytes | None
     offset: int = 0
     partition: int = 0
     topic: str = TOPIC
+    key: bytes | None = None
 
 
 def data(order_id: str = "o1", version: int = 1, **fields: Any) -> dict[str, Any]:
