@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/requirements.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up demo test test-thorough faults schemathesis lint format bench bench-10gb bench-api requirements stop clean
+.PHONY: help venv up demo test test-thorough faults schemathesis lint format bench bench-10gb bench-api bench-outbox requirements stop clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench-10gb: $(STAMP) ## Load 10 GB and watch rate and memory (needs 60 GB of dis
 
 bench-api: $(STAMP) ## Measure the API: cached reads, uploads, imports, orders beside a bulk load (about 5 minutes)
 	@$(BIN)/python -m benchmarks.api
+
+bench-outbox: $(STAMP) ## Measure the relay beside bare producers, on an Apache Kafka of its own (about 10 minutes)
+	@$(BIN)/python -m benchmarks.outbox
 
 requirements: $(STAMP) ## Compile requirements*.in into requirements*.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

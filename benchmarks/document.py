@@ -8,7 +8,8 @@ from benchmarks.databases import CHECKOUT
 DOCUMENT: Final = CHECKOUT / "docs" / "benchmarks.md"
 SKELETON: Final = """# Benchmarks
 
-Written by `make bench`, `make bench-10gb` and `make bench-api`; text outside of the markers is kept.
+Written by `make bench`, `make bench-10gb`, `make bench-api` and `make bench-outbox`; text outside of the markers
+is kept.
 
 ## Against the limit and against others
 
@@ -24,6 +25,11 @@ Written by `make bench`, `make bench-10gb` and `make bench-api`; text outside of
 
 <!-- bench-api:start -->
 <!-- bench-api:end -->
+
+## The outbox
+
+<!-- bench-outbox:start -->
+<!-- bench-outbox:end -->
 """
 
 

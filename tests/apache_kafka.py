@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +30,9 @@ POM: Final = Path(__file__).with_name("apache_kafka.pom.xml")
 FETCH_SECONDS: Final = 600
 CLUSTER_ID: Final = "c2x1aWNlLXRlc3RzLWthZg"
 """Any UUID in base64."""
+
+QUICK_START: Final = ("-XX:TieredStopAtLevel=1",)
+"""Of java: compile once and badly; for tests, which end before it would pay to do better."""
 
 PROPERTIES: Final = """\
 process.roles=broker,controller
@@ -72,11 +75,13 @@ class ApacheKafka(BrokerProcess):
     Args:
         directory: for its data, its configuration and its log.
         jars: the folder with Kafka and what it depends on.
+        options: of java.
     """
 
-    def __init__(self, directory: Path, *, jars: Path) -> None:
+    def __init__(self, directory: Path, *, jars: Path, options: Sequence[str] = QUICK_START) -> None:
         super().__init__(directory, port=free_port())
         self._jars = jars
+        self._options = options
         ports = {"port": self.port, "controller_port": free_port()}
         self._properties = directory / "server.properties"
         self._properties.write_text(PROPERTIES.format(directory=directory, **ports))
@@ -96,7 +101,7 @@ class ApacheKafka(BrokerProcess):
 
     def _java(self, *arguments: str) -> list[str]:
         return [
-            "java", "-Xmx384m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData",
+            "java", "-Xmx384m", "-Xms128m", "-XX:+UseSerialGC", "-XX:-UsePerfData", *self._options,
             f"-Dlog4j2.configurationFile={self.directory / 'log4j2.properties'}",
             "-cp", f"{self._jars}/*", *arguments,
         ]  # fmt: skip

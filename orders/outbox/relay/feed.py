@@ -1,6 +1,7 @@
 """One lane of the outbox as a row of parcels to send."""
 
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -12,6 +13,8 @@ from orders.outbox.expansion import expanded
 from orders.outbox.leases import Lease
 
 BULK: Final = "bulk"
+AHEAD_BYTES: Final = 2 << 20
+"""A page with more is not followed by one that is read ahead, so that memory stays bounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +33,20 @@ class Parcel:
 
 class Feed:
     """
-    Reads a lane's open batch, piece by piece, in order.
+    Reads a lane's open batch, piece by piece, in order; the next page while this one is sent.
 
     `batch` is None between batches; `exhausted`: all of it was handed out.
 
     Args:
         lease: the right to read the lane.
         valid_until: by the monotonic clock, when the lease ends.
+        ahead: a thread with a connection of its own.
     """
 
-    def __init__(self, lease: Lease, *, valid_until: float) -> None:
+    def __init__(self, lease: Lease, *, valid_until: float, ahead: Executor) -> None:
         self.lease = lease
+        self._ahead = ahead
+        self._next: Future[list[StoredEntry]] | None = None
         self.valid_until = valid_until
         self.batch: Batch | None = None
         self.exhausted = False
@@ -65,6 +71,7 @@ class Feed:
         """Begin again where it was saved."""
         self.batch, self.exhausted, self.pending = None, False, 0
         self._entries, self._expanding, self._read, self._done = [], None, None, 0
+        self._next = None
 
     def next_parcel(self, *, limit: int) -> Parcel | None:
         """
@@ -77,13 +84,26 @@ class Feed:
         if self._expanding is not None:
             return self._noted(self._expand(limit))
         if not self._entries:
-            self._entries = batches.entries(self.batch, limit=limit, after_id=self._read)
+            self._entries = self._page(limit)
             if not self._entries:
                 self.exhausted = True
                 return None
-            self._read = self._entries[-1].id
         parcel = self._whole_entries() or self._begin_expanding(limit)
         return self._noted(parcel)
+
+    def _page(self, limit: int) -> list[StoredEntry]:
+        """The next entries; those after them are begun to be read, unless they may be big."""
+        assert self.batch is not None
+        if self._next is None:
+            page = batches.entries(self.batch, limit=limit, after_id=self._read)
+        else:
+            page, self._next = self._next.result(), None
+        if page:
+            self._read = page[-1].id
+            small = page[0].kind != BULK and sum([len(entry.event.data) for entry in page]) <= AHEAD_BYTES
+            if small and self._read < self.batch.until_id:
+                self._next = self._ahead.submit(batches.entries, self.batch, limit=limit, after_id=self._read)
+        return page
 
     def _noted(self, parcel: Parcel) -> Parcel:
         assert self.batch is not None

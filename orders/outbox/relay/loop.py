@@ -16,6 +16,7 @@ What can go wrong, and what becomes of it:
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import structlog
@@ -99,6 +100,7 @@ class Loop:
         self._generations_at = 0.0
         self._partition: Callable[[Event], int] = lambda _: 0
         self._producer = connect()
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-ahead")
 
     def run(self, *, until_empty: bool = False) -> None:
         """
@@ -116,6 +118,8 @@ class Loop:
                     self._lose_database(error)
             self._finish()
         finally:
+            self._ahead.submit(connection.close)  # its own
+            self._ahead.shutdown()
             self._producer.close()
             connection.close()
 
@@ -166,7 +170,8 @@ class Loop:
     def _claim(self, now: float) -> None:
         found = leases.claim(self._owner, lanes=self._lanes, most=len(self._lanes), seconds=self._lease_seconds)
         for lease in found:
-            self._feeds[lease.lane] = Feed(lease, valid_until=now + self._lease_seconds * (1 - MARGIN))
+            valid_until = now + self._lease_seconds * (1 - MARGIN)
+            self._feeds[lease.lane] = Feed(lease, valid_until=valid_until, ahead=self._ahead)
             self._seen = ""
         if found:
             self._log.info("lanes_claimed", claimed=[lease.lane for lease in found], held=len(self._feeds))
@@ -187,7 +192,7 @@ class Loop:
 
     def _begin_again(self, feed: Feed) -> None:
         """Go on where the lane was saved; what is in flight of it is sent again."""
-        self._feeds[feed.lease.lane] = Feed(feed.lease, valid_until=feed.valid_until)
+        self._feeds[feed.lease.lane] = Feed(feed.lease, valid_until=feed.valid_until, ahead=self._ahead)
         self._seen = ""
 
     # Acknowledgements
@@ -342,6 +347,7 @@ class Loop:
     def _lose_database(self, error: Exception) -> None:
         self._log.warning("database_away", error=str(error).strip())
         connection.close()
+        self._ahead.submit(connection.close)
         self._forget()
         time.sleep(RETRY_SECONDS)
 
