@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
+from django.conf import settings
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata
@@ -31,6 +32,11 @@ MAX_POLL_INTERVAL_MS: Final = 120_000
 """Longer than any single wait between two polls: for Postgres at most `projection.LOCK_TIMEOUT_MS`."""
 
 Records = dict[TopicPartition, list[Any]]
+
+
+def group_name() -> str:
+    """The group of this installation's consumers: with the prefix of its topics, for others may share the broker."""
+    return f"{settings.KAFKA_TOPIC_PREFIX}{GROUP}"
 
 
 class Group:

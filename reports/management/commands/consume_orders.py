@@ -14,7 +14,7 @@ from django.db import connection
 from prometheus_client import start_http_server
 
 from config.embedded import EmbeddedError
-from reports.consuming.group import GROUP, SESSION_SECONDS
+from reports.consuming.group import GROUP, SESSION_SECONDS, group_name
 from reports.consuming.loop import OrderConsumer, Until
 
 log = structlog.get_logger(__name__)
@@ -46,7 +46,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--metrics-port", type=int, default=0, metavar="PORT", help="show what is counted there (default: nowhere)"
         )
-        parser.add_argument("--group", default=GROUP, help=f"the consumer group (default: {GROUP})")
+        parser.add_argument(
+            "--group", default=group_name(), help=f"the consumer group (default: {GROUP} behind KAFKA_TOPIC_PREFIX)"
+        )
 
     def handle(self, **options: Any) -> None:
         until = Until.ONE_BATCH if options["once"] else Until.IDLE if options["until_idle"] else Until.NEVER
