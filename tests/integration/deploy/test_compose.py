@@ -115,6 +115,7 @@ def test_the_broker_is_set_up_as_in_the_cluster() -> None:
     assert services()["kafka"]["networks"]["back"]["aliases"] == ["kafka-0.kafka"]
     assert services()["kafka"]["hostname"] == "kafka-0"
     for name in ("relay", "consumer"):
+        assert services()[name]["command"] == cluster.workload(name).container["command"]
         assert services()[name]["depends_on"]["topics"] == {"condition": "service_completed_successfully"}
 
 

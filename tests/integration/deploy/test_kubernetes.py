@@ -128,6 +128,14 @@ def test_cron_jobs_have_what_other_processes_have() -> None:
     assert found == expected
 
 
+@overlays
+def test_what_consumers_count_is_shown_where_their_port_says(folder: Path) -> None:
+    consumer = installation(folder).workload("consumer").container
+    (port,) = consumer["ports"]
+    command = consumer["command"]
+    assert (port["name"], str(port["containerPort"])) == ("metrics", command[command.index("--metrics-port") + 1])
+
+
 def test_an_overlay_without_secrets_names_what_it_expects() -> None:
     production = installation(KUSTOMIZE / "overlays" / "production")
     assert production.of("Secret") == []

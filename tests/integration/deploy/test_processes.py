@@ -33,6 +33,10 @@ SECRETS: Final = "/run/secrets/sluice/"
 needs_renderer = pytest.mark.skipif(renderer() is None, reason="neither kustomize 5 nor kubectl 1.27 is here")
 
 
+# `make up` shows all counters at the site's address: its processes share a directory of them.
+ON_A_PORT: Final = ["--metrics-port", "8001"]
+
+
 def test_compose_runs_what_make_up_runs() -> None:
     found = {name: service["command"] for name, service in our_services().items()}
     assert _plain(found.pop("migrate")) == MIGRATE
@@ -190,6 +194,7 @@ def _expected(names: dict[str, str]) -> dict[str, list[str]]:
     for command in found.values():
         if "-p" in command:
             command[command.index("-p") + 1] = "1"
+    found["consumer"] += ON_A_PORT
     return found
 
 
