@@ -9,11 +9,11 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
-from zlib import crc32
 
+from django.db import connection, transaction
 from django.utils import timezone
 
-from config.kernel.kafka.topics import PARTITIONS
+from config.kernel.kafka.topics import PARTITIONS, partition_of
 from orders.outbox.events import Event
 from orders.outbox.models import Partitioning
 
@@ -44,15 +44,19 @@ def generation_begin(*, topic: str, partitions: int) -> datetime:
     """
     Write down that orders placed from now on (in a minute; the first generation: always) are spread over so many.
 
-    The broker must have that many already.
+    The broker must have that many already. Nothing is written when as many count already, or soon will.
 
     Returns:
         since when it counts.
     """
-    first = not Partitioning.objects.filter(topic=topic).exists()
-    since = ALWAYS if first else timezone.now() + timedelta(seconds=NOTICE_SECONDS)
-    row, _ = Partitioning.objects.get_or_create(topic=topic, since=since, defaults={"partitions": partitions})
-    return row.since
+    with transaction.atomic(), connection.cursor() as cursor:
+        # Both loops of the first relay come here at once: the second one finds what the first one wrote.
+        cursor.execute("LOCK TABLE outbox_partitioning IN SHARE ROW EXCLUSIVE MODE")
+        last = Partitioning.objects.filter(topic=topic).order_by("since").last()
+        if last is not None and last.partitions == partitions:
+            return last.since
+        since = ALWAYS if last is None else timezone.now() + timedelta(seconds=NOTICE_SECONDS)
+        return Partitioning.objects.create(topic=topic, since=since, partitions=partitions).since
 
 
 def partitioner(known: Generations) -> Callable[[Event], int]:
@@ -70,6 +74,6 @@ def partitioner(known: Generations) -> Callable[[Event], int]:
         if number is None:
             since, rows = many[event.topic]
             number = rows[max(0, bisect_right(since, event.placed_at) - 1)][1]
-        return crc32(event.partition_key.encode()) % number
+        return partition_of(event.partition_key, number)
 
     return partition

@@ -32,7 +32,7 @@ def topic_name(topic: str) -> str:
     return f"{settings.KAFKA_TOPIC_PREFIX}{NAMES[topic]}"
 
 
-def partition_of(partition_key: str, *, partitions: int) -> int:
+def partition_of(partition_key: str, partitions: int) -> int:
     """
     The partition of a key among so many: CRC-32 of its UTF-8, so that every language computes the same.
 

@@ -38,7 +38,6 @@ END_SECONDS: Final = 20.0
 TICK_SECONDS: Final = 0.5
 CREATED_SECONDS: Final = 15.0
 """For the broker to know of topics that were just made."""
-TEND_FIRST_SECONDS: Final = 20.0
 TEND_SECONDS: Final = 3_600.0
 
 
@@ -80,17 +79,13 @@ class RelayProcess:
         return not self._failed and not stuck
 
     def _tend_until_end(self, threads: list[threading.Thread]) -> None:
-        """Look after the partitions every hour, as long as the loops run."""
-        tend_at = time.monotonic() + TEND_FIRST_SECONDS
+        """Look after the partitions at once, for this may be a short run, and every hour, as long as the loops run."""
+        _tend()
+        tend_at = time.monotonic() + TEND_SECONDS
         while any(thread.is_alive() for thread in threads) and not self._end.wait(TICK_SECONDS):
             if time.monotonic() >= tend_at:
                 tend_at = time.monotonic() + TEND_SECONDS
-                try:
-                    tend_partitions()
-                except (DatabaseError, InterfaceError) as error:
-                    log.warning("partitions_not_tended", error=str(error).strip())
-                finally:
-                    connection.close()
+                _tend()
 
     def _relay(self, group: str, lanes: range) -> None:
         try:
@@ -128,6 +123,15 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
+
+
+def _tend() -> None:
+    try:
+        tend_partitions()
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("partitions_not_tended", error=str(error).strip())
+    finally:
+        connection.close()
 
 
 def connect(*, create_topics: bool) -> Producer:

@@ -125,7 +125,9 @@ def read_records(broker: BrokerProcess, topic: str) -> list[Any]:
             consumer.seek(place, 0)
         found: list[Any] = []
         open_places = set(places)
+        until = time.monotonic() + SECONDS
         while open_places:
+            assert time.monotonic() < until, f"the ends of {open_places} were not read"
             for place, records in consumer.poll(timeout_ms=500).items():
                 found += [record for record in records if record.headers]
                 if any(record.value == mark for record in records):

@@ -37,3 +37,20 @@ def test_everything_is_sent_once_and_in_order(relays: Relays, connect: Connect) 
     assert relays.once().returncode == 0
     assert [event.id for event in relays.read() if event.id not in {old.id for old in events}] == ["one-more:1"]
     assert len(relays.read()) == 1_501
+
+
+def test_a_short_run_makes_the_partitions_of_the_days_to_come(
+    manage: Manage, embedded_kafka: EmbeddedKafka, kafka_prefix: str, connect: Connect
+) -> None:
+    """Where the relay is run now and then, no run may be long enough for anything later."""
+    cursor = connect().cursor()
+    cursor.execute(
+        "SELECT relname FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid "
+        "WHERE inhparent = 'outbox_entry'::regclass AND relname <> 'outbox_entry_default' ORDER BY relname"
+    )
+    last = cursor.fetchall()[-1][0]
+    cursor.execute(f"DROP TABLE {last}")
+    done = Relays(manage, embedded_kafka, kafka_prefix).once()
+    assert done.returncode == 0, done.stderr
+    cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [last])
+    assert cursor.fetchone() == (True,)

@@ -63,14 +63,16 @@ class Command(BaseCommand):
         for topic, state in states.items():
             if state is None:
                 raise CommandError(f"{topic_name(topic)} does not exist: add --create.")
-            if state.partitions > wanted or (topic in SPREAD and newest(topic) > wanted):
-                raise CommandError(f"{state.name} has {state.partitions} partitions; a topic never gets fewer.")
+        if all(state is not None and state.partitions > wanted for state in states.values()):
+            raise CommandError("All topics have more partitions; a topic never gets fewer.")
         for topic, state in states.items():
             assert state is not None
             if topic in SPREAD and topic not in generations():
                 generation_begin(topic=topic, partitions=state.partitions)
             if state.partitions < wanted:
                 topic_grow(client, state.name, partitions=wanted)
+            elif state.partitions > wanted:
+                self.stdout.write(f"{state.name} has {state.partitions} partitions already and keeps them.")
             if topic in SPREAD and newest(topic) < wanted:
                 since = generation_begin(topic=topic, partitions=wanted)
                 self.stdout.write(f"{state.name}: orders placed from {since:%Y-%m-%d %H:%M:%S} UTC use {wanted}.")
