@@ -6,15 +6,23 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+import structlog
+from django.db import DatabaseError, InterfaceError
+
 from orders.outbox import batches
 from orders.outbox.batches import Batch, StoredEntry
 from orders.outbox.events import Event
 from orders.outbox.expansion import expanded
 from orders.outbox.leases import Lease
 
+log = structlog.get_logger(__name__)
+
 BULK: Final = "bulk"
 AHEAD_BYTES: Final = 2 << 20
 """A page with more is not followed by one that is read ahead, so that memory stays bounded."""
+
+Place = tuple[int, int]
+"""(after_id, after_event) of `batches.save`; places of a batch compare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,14 @@ class Parcel:
     events: list[Event]
     after_id: int
     after_event: int
+
+    @property
+    def place(self) -> Place:
+        return self.after_id, self.after_event
+
+
+class UnreadableError(Exception):
+    """What stands next in the lane cannot be made into events: the lane stands still until somebody has looked."""
 
 
 class Feed:
@@ -52,6 +68,8 @@ class Feed:
         self.exhausted = False
         self.leaving = False
         """To be given to another relay as soon as nothing of it is in flight."""
+        self.unreadable = ""
+        """Why it is to be halted then, instead."""
         self.pending = 0
         """Parcels that were handed out and are not saved."""
         self._entries: list[StoredEntry] = []
@@ -79,7 +97,21 @@ class Feed:
 
         Args:
             limit: so many events at most, or entries.
+        Raises:
+            UnreadableError: an entry is damaged, or whoever makes it into events fails with it.
         """
+        assert self.batch is not None
+        try:
+            return self._next_parcel(limit)
+        except (DatabaseError, InterfaceError):
+            raise
+        except Exception as error:
+            entry = self._expanding[0] if self._expanding is not None else None
+            what = f"Entry {entry.id} ({entry.kind} {entry.event.id})" if entry is not None else "Something"
+            log.exception("entry_unreadable", lane=self.lease.lane, entry=entry and entry.id)
+            raise UnreadableError(f"{what} cannot be read: {type(error).__name__}: {error}") from error
+
+    def _next_parcel(self, limit: int) -> Parcel | None:
         assert self.batch is not None
         if self._expanding is not None:
             return self._noted(self._expand(limit))

@@ -10,7 +10,8 @@ What can go wrong, and what becomes of it:
 - a lease was lost: the lane is dropped; whoever has it goes on where it was saved.
 - an event is too large: it is held, with its key (`halting`).
 - the broker refuses something that was thought to fit: begin again where it was saved with a new producer and one event
-  at a time, so that it is known which one.
+  at a time, so that it is known which one (`sending`).
+- an entry cannot be read: its lane is halted with a reason, the others go on (`halted_lanes`).
 - the producer cannot go on, or nothing is acknowledged for long: UnrecoverableError, and the process ends.
 """
 
@@ -21,29 +22,29 @@ from typing import Final
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, InternalError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, InternalError, OperationalError, connection
 
-from orders.outbox import halting, leases
+from orders.outbox import leases
 from orders.outbox.batches import close, lanes_with_news, save, visible_now
-from orders.outbox.events import Event
-from orders.outbox.halting import Refusal
+from orders.outbox.halted_lanes import halt_lane
 from orders.outbox.leases import Lease, LeaseLostError
 from orders.outbox.models import Lane
 from orders.outbox.partitioning import generations, partitioner
-from orders.outbox.producers.interface import PoisonEventError, Producer, RefusedError, UnrecoverableError
-from orders.outbox.relay.feed import Feed, Parcel
+from orders.outbox.producers.interface import Producer, RefusedError
+from orders.outbox.relay.feed import Feed, UnreadableError
+from orders.outbox.relay.sending import Sender
 from orders.outbox.relay.window import Mark, Window
 
 log = structlog.get_logger(__name__)
 
 PARCEL_EVENTS: Final = 1_000
+CAREFUL_EVENTS: Final = 50
+"""Of a parcel whose events go alone, so that leases are renewed in time."""
 WINDOW_EVENTS: Final = 20_000
 """In flight at most, and a parcel more."""
 WINDOW_BYTES: Final = 32 << 20
 WAIT_SECONDS: Final = 0.05
 """For the broker, before the other things are looked after again."""
-HALTED_SECONDS: Final = 1.0
-"""Between two looks at which keys are halted or released."""
 CLAIM_SECONDS: Final = 3.0
 GENERATIONS_SECONDS: Final = 10.0
 """Between two looks at how many partitions count; new ones are announced a minute before."""
@@ -51,8 +52,6 @@ DATABASE_ERRORS: Final = (OperationalError, InterfaceError, InternalError)
 RETRY_SECONDS: Final = 0.5
 FINISH_SECONDS: Final = 15.0
 """For what is in flight when the relay is told to end."""
-CAREFUL_SECONDS: Final = 30.0
-HELD_SECONDS: Final = 5.0
 MARGIN: Final = 0.2
 """Part of a lease at whose end nothing is sent any more."""
 
@@ -83,23 +82,14 @@ class Loop:
         self._log = log.bind(lanes=name)
         self._lanes = lanes
         self._owner = owner
-        self._connect = connect
         self._told_to_end = told_to_end
         self._poll_seconds = poll_seconds
-        self._sends_held = sends_held
         self._lease_seconds = float(settings.OUTBOX_LEASE_SECONDS)
-        self._stall_seconds = float(settings.OUTBOX_STALL_SECONDS)
         self._feeds: dict[int, Feed] = {}
         self._window = Window(most_bytes=WINDOW_BYTES)
-        self._halted: set[halting.Key] = set()
-        self._careful = 0
         self._seen = ""  # a snapshot in which no idle lane had news
-        self._before = 0  # sends of former producers
-        self._settled = 0  # of all producers
-        self._progress_at = self._claim_at = self._renew_at = self._halted_at = self._news_at = 0.0
-        self._generations_at = 0.0
-        self._partition: Callable[[Event], int] = lambda _: 0
-        self._producer = connect()
+        self._claim_at = self._renew_at = self._news_at = self._generations_at = 0.0
+        self._sender = Sender(connect, sends_held=sends_held, stall_seconds=float(settings.OUTBOX_STALL_SECONDS))
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-ahead")
 
     def run(self, *, until_empty: bool = False) -> None:
@@ -118,9 +108,10 @@ class Loop:
                     self._lose_database(error)
             self._finish()
         finally:
+            self._sender.close()  # so that nothing more is sent when others have the lanes
+            self._depart()
             self._ahead.submit(connection.close)  # its own
             self._ahead.shutdown()
-            self._producer.close()
             connection.close()
 
     def _step(self) -> bool:
@@ -129,27 +120,18 @@ class Loop:
             self._hold_leases()
             self._read_generations()
             saved = self._save_settled()
-            self._mind_halted()
+            self._sender.mind_halted()
             self._find_news()
             sent = self._send_parcels()
             if saved or sent:
                 return True
             self._wait()
-            return self._in_flight > 0
+            return self._sender.in_flight > 0
         except LeaseLostError as error:
             self._lose(error.lanes)
         except RefusedError as error:
             self._be_careful(error)
         return True
-
-    @property
-    def _sent(self) -> int:
-        """Sends ever: parcels are known by this number."""
-        return self._before + self._producer.sent
-
-    @property
-    def _in_flight(self) -> int:
-        return self._sent - self._settled
 
     # Leases
 
@@ -180,13 +162,18 @@ class Loop:
             feed.leaving = True
 
     def _give_back(self, feed: Feed) -> None:
-        """A lane that another relay is to have; nothing of it is in flight, and all that was is saved."""
-        leases.release([feed.lease])
+        """A lane that another relay is to have, or nobody; nothing of it is in flight, and all that was is saved."""
+        if feed.unreadable:
+            halt_lane(feed.lease, feed.unreadable)
+        else:
+            leases.release([feed.lease])
+            self._log.info("lane_given_back", lane=feed.lease.lane)
         del self._feeds[feed.lease.lane]
-        self._log.info("lane_given_back", lane=feed.lease.lane)
+        self._sender.trust(feed.lease.lane)
 
     def _lose(self, lanes: Sequence[int]) -> None:
         for lane in lanes:
+            self._sender.trust(lane)
             if self._feeds.pop(lane, None) is not None:
                 self._log.warning("lane_lost", lane=lane)
 
@@ -198,14 +185,8 @@ class Loop:
     # Acknowledgements
 
     def _save_settled(self) -> bool:
-        settled = self._before + self._producer.settled()
-        now = time.monotonic()
-        if settled != self._settled or not self._in_flight:
-            self._settled, self._progress_at = settled, now
-        elif now - self._progress_at > self._stall_seconds:
-            raise UnrecoverableError(f"The broker has acknowledged nothing for {self._stall_seconds:.0f} s.")
         done: dict[int, tuple[Mark, int]] = {}
-        for mark in self._window.take(settled):
+        for mark in self._window.take(self._sender.settle()):
             _, events = done.get(mark.feed.lease.lane, (mark, 0))
             done[mark.feed.lease.lane] = mark, events + mark.events
         for lane, (mark, events) in done.items():
@@ -230,6 +211,7 @@ class Loop:
         assert feed.batch is not None
         close(feed.lease, feed.batch, acknowledged=events)
         feed.forget()
+        self._sender.trust(feed.lease.lane)
         self._seen = ""  # others may have looked for news meanwhile, without this lane
 
     # Sending
@@ -260,10 +242,14 @@ class Loop:
         return sent
 
     def _has_room(self) -> bool:
-        return self._in_flight < WINDOW_EVENTS and not self._window.full
+        return self._sender.in_flight < WINDOW_EVENTS and not self._window.full
 
     def _send_parcel(self, feed: Feed) -> None:
-        parcel = feed.next_parcel(limit=PARCEL_EVENTS)
+        try:
+            parcel = feed.next_parcel(limit=CAREFUL_EVENTS if self._sender.careful else PARCEL_EVENTS)
+        except UnreadableError as error:
+            feed.leaving, feed.unreadable = True, str(error)
+            return
         if parcel is None:
             if not feed.pending:
                 self._close(feed, 0)
@@ -272,72 +258,24 @@ class Loop:
             self._begin_again(feed)
             self._renew_at = 0.0
             return
-        before = self._sent
-        self._send(parcel)
+        sent = self._sender.send(feed.lease.lane, parcel)
         size_bytes = sum([len(event.data) for event in parcel.events])
-        self._window.add(Mark(self._sent, feed, parcel, self._sent - before, size_bytes))
-
-    def _send(self, parcel: Parcel) -> None:
-        if self._halted or self._careful:
-            for event in parcel.events:
-                self._send_or_hold(event)
-            return
-        send, partition = self._producer.send, self._partition
-        for place, event in enumerate(parcel.events):
-            try:
-                send(event, partition(event))
-            except PoisonEventError as error:
-                self._halt(event, str(error))
-                for later in parcel.events[place + 1 :]:
-                    self._send_or_hold(later)
-                return
-
-    def _send_or_hold(self, event: Event) -> None:
-        key = event.topic, event.key
-        if key in self._halted:
-            if halting.hold(event):
-                return
-            self._halted.discard(key)
-        try:
-            self._producer.send(event, self._partition(event))
-            if self._careful:
-                self._careful -= 1
-                self._settle_alone(event)
-        except PoisonEventError as error:
-            self._halt(event, str(error))
-
-    def _halt(self, event: Event, reason: str) -> None:
-        halting.halt(event, reason=reason)
-        self._halted.add((event.topic, event.key))
+        self._window.add(Mark(self._sender.sent, feed, parcel, sent, size_bytes))
 
     def _read_generations(self) -> None:
         now = time.monotonic()
         if now >= self._generations_at:
             self._generations_at = now + GENERATIONS_SECONDS
-            self._partition = partitioner(generations())
+            self._sender.partition = partitioner(generations())
 
-    # When something was refused
+    # When something went wrong
 
     def _be_careful(self, error: RefusedError) -> None:
         """Begin again where it was saved, one event at a time for as many as may have been refused."""
-        self._careful = max(self._in_flight, 1)
-        self._log.error("send_refused", error=str(error), in_flight=self._careful)
-        self._new_producer()
+        self._log.error("send_refused", error=str(error), in_flight=self._sender.in_flight)
+        places = self._window.last_places()
+        self._sender.be_careful({lane: place for lane, place in places.items() if lane in self._feeds})
         self._forget()
-
-    def _settle_alone(self, event: Event) -> None:
-        try:
-            done = self._producer.flush(CAREFUL_SECONDS)
-        except RefusedError as error:
-            self._new_producer()
-            raise PoisonEventError(str(error)) from error
-        if not done:
-            raise UnrecoverableError(f"The broker has acknowledged nothing for {CAREFUL_SECONDS:.0f} s.")
-
-    def _new_producer(self) -> None:
-        self._before = self._settled = self._sent
-        self._producer.close()
-        self._producer = self._connect()
 
     def _forget(self) -> None:
         self._window.clear()
@@ -351,55 +289,32 @@ class Loop:
         self._forget()
         time.sleep(RETRY_SECONDS)
 
-    # Halted keys
-
-    def _mind_halted(self) -> None:
-        now = time.monotonic()
-        if now < self._halted_at:
-            return
-        self._halted_at = now + HALTED_SECONDS
-        self._halted = halting.halted_keys()
-        if self._halted and self._sends_held:
-            self._send_released()
-
-    def _send_released(self) -> None:
-        released = halting.released_keys()
-        if not released or not self._producer.flush(HELD_SECONDS):  # what is refused is to be one of these
-            return
-        for key in released:
-            halting.send_held(key, self._send_alone)
-        self._halted = halting.halted_keys()
-
-    def _send_alone(self, events: Sequence[Event]) -> Refusal | None:
-        """One after the other, each acknowledged before the next; the first that is refused."""
-        for event in events:
-            try:
-                self._producer.send(event, self._partition(event))
-                self._settle_alone(event)
-            except PoisonEventError as error:
-                return Refusal(event, str(error))
-        return None
-
     # Beginning and end
 
     def _wait(self) -> None:
-        if self._in_flight:
-            self._producer.wait(WAIT_SECONDS)
+        if self._sender.in_flight:
+            self._sender.wait(WAIT_SECONDS)
         else:
             time.sleep(max(0.0, min(self._poll_seconds, self._news_at - time.monotonic())))
 
     def _is_empty(self) -> bool:
         """No lane has anything to send, whoever has it; those that are halted as a whole do not count."""
-        if self._in_flight or any(feed.batch for feed in self._feeds.values()):
+        if self._sender.in_flight or any(feed.batch for feed in self._feeds.values()):
             return False
         lanes = Lane.objects.filter(lane__in=self._lanes, halted_reason="").values_list("lane", flat=True)
         return not lanes_with_news([Lease(lane, self._owner, 0) for lane in lanes])
 
     def _finish(self) -> None:
-        """Save what is acknowledged in time, and give the lanes to others."""
+        """Save what is acknowledged in time."""
         try:
-            self._producer.flush(FINISH_SECONDS)
+            self._sender.flush(FINISH_SECONDS)
             self._save_settled()
-            leases.depart(self._owner)
         except (*DATABASE_ERRORS, LeaseLostError, RefusedError) as error:
             self._log.warning("left_unsaved", error=str(error).strip())
+
+    def _depart(self) -> None:
+        """Give the lanes to others, who need not wait until the leases end; nor need this process, started again."""
+        try:
+            leases.depart(self._owner)
+        except (DatabaseError, InterfaceError) as error:
+            self._log.warning("lanes_not_given_back", error=str(error).strip())

@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass
 
-from orders.outbox.relay.feed import Feed, Parcel
+from orders.outbox.relay.feed import Feed, Parcel, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,10 @@ class Window:
             mark.feed.pending -= 1
             found.append(mark)
         return found
+
+    def last_places(self) -> dict[int, Place]:
+        """Of each lane that has parcels in flight, where the last one ends."""
+        return {mark.feed.lease.lane: mark.parcel.place for mark in self._marks}
 
     def clear(self) -> None:
         """Nothing is known of what is in flight."""

@@ -1,4 +1,4 @@
-"""Keys with an event that cannot be sent: list them, release them, drop the event."""
+"""What cannot be sent: list keys and lanes that are halted, and say how they go on."""
 
 import getpass
 from typing import Any
@@ -8,20 +8,22 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
+from orders.outbox.halted_lanes import EntryNotNext, LaneNotHalted, entry_skip, lane_resume
 from orders.outbox.halting import KeyNotHalted, ReasonMissing, event_drop, key_release
-from orders.outbox.models import HaltedKey, HeldEvent
+from orders.outbox.models import HaltedKey, HeldEvent, Lane
 
 
 class Command(BaseCommand):
     requires_system_checks = (Tags.security,)  # the others load every address, which takes a second
     help = (
-        "Events that cannot be sent as they are (too large for their topic, say), and what waits behind them. See "
+        "Events that cannot be sent as they are (too large for their topic, say), and what waits behind them; lanes "
+        "in which something cannot be read. See "
         "docs/runbooks/outbox-halted.md."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         ways = parser.add_subparsers(dest="way", required=True)
-        ways.add_parser("list", help="the halted keys, and why they are halted")
+        ways.add_parser("list", help="the halted keys and lanes, and why they are halted")
         for way, what in (
             ("release", "try again: send all that is held of a key, in order"),
             ("drop", "never send the event that was refused; what waits behind it is sent"),
@@ -31,9 +33,19 @@ class Command(BaseCommand):
             way_parser.add_argument("--topic", choices=["orders", "imports"], default="orders")
             way_parser.add_argument("--reason", required=True, help="kept with the decision")
 
+        lane_parser = ways.add_parser("lane", help="let a halted lane go on where it was")
+        lane_parser.add_argument("lane", type=int, help="its number")
+        lane_parser.add_argument("--reason", required=True, help="kept with the decision")
+        lane_parser.add_argument(
+            "--skip", type=int, metavar="ENTRY", help="never send this entry, before which the lane is halted"
+        )
+
     def handle(self, **options: Any) -> None:
         if options["way"] == "list":
             self._list()
+            return
+        if options["way"] == "lane":
+            self._let_go_on(options["lane"], options["skip"], options["reason"])
             return
         decision = {name: options[name] for name in ("topic", "key", "reason")}
         try:
@@ -46,6 +58,17 @@ class Command(BaseCommand):
         except (KeyNotHalted, ReasonMissing) as error:
             raise CommandError(str(error)) from error
 
+    def _let_go_on(self, lane: int, skipped: int | None, reason: str) -> None:
+        try:
+            if skipped is None:
+                lane_resume(lane=lane, reason=reason, by=getpass.getuser())
+            else:
+                entry_skip(lane=lane, entry=skipped, reason=reason, by=getpass.getuser())
+        except (LaneNotHalted, EntryNotNext, ReasonMissing) as error:
+            raise CommandError(str(error)) from error
+        without = "" if skipped is None else f" without entry {skipped}"
+        self.stdout.write(f"Lane {lane}: a relay goes on{without}, within a few seconds.")
+
     def _list(self) -> None:
         held = HeldEvent.objects.filter(topic=OuterRef("topic"), key=OuterRef("key")).order_by()
         counted = held.values("topic", "key").annotate(number=Count("pk")).values("number")
@@ -55,5 +78,8 @@ class Command(BaseCommand):
                 f"{row.topic} {row.key}: {row.event_id} since {row.halted_at:%Y-%m-%d %H:%M:%S} UTC, "
                 f"{row.attempts} attempts, {row.held} events held\n    {row.reason}"
             )
-        if not rows:
+        lanes = Lane.objects.exclude(halted_reason="").order_by("lane")
+        for lane in lanes:
+            self.stdout.write(f"lane {lane.lane}\n    {lane.halted_reason}")
+        if not rows and not lanes:
             self.stdout.write("Nothing is halted.")
