@@ -8,6 +8,7 @@ from django.db import connection
 
 from config.kernel.sql import load_queries
 from orders.outbox.lanes import BULK_LANES
+from orders.outbox.models import Lane
 
 queries = load_queries("orders.outbox", "selectors")
 
@@ -100,6 +101,11 @@ def publishing(import_id: int) -> Publishing:
         entries, published, events, events_published, last = cursor.fetchone()
     done = last if entries and published == entries else None
     return Publishing(entries, published, events, events_published, done)
+
+
+def lanes_halted() -> int:
+    """Lanes that stand still until somebody acts."""
+    return Lane.objects.exclude(halted_reason="").count()
 
 
 def entries_kept() -> int:
