@@ -124,10 +124,8 @@ def test_from_nothing_to_a_loaded_file_and_to_the_end(up: Up) -> None:
     eventually(lambda: _answers(f"{url}/readyz"))
 
     family = psutil.Process(up.process.pid).children(recursive=True)
-    begun = time.monotonic()
     up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(40) == 0
-    assert time.monotonic() - begun < 30
+    assert up.process.wait(60) == 0
     assert [child for child in family if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
     assert "killing it" not in up.said()
 
