@@ -11,10 +11,9 @@ from typing import Final
 
 import structlog
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from psycopg2 import sql
-from psycopg2.errors import LockNotAvailable
 
 from config.kernel.sql import load_queries
 
@@ -22,8 +21,11 @@ log = structlog.get_logger(__name__)
 queries: Final = load_queries("reports", "partitions")
 
 DAYS_AHEAD: Final = 3
-LOCK_TIMEOUT_MS: Final = 1_000
+LOCK_TIMEOUT_MS: Final = 100
 """Whoever reads the history waits behind us while we wait."""
+# lock_not_available, deadlock_detected, check_violation (the default partition got a row of that day meanwhile),
+# duplicate_table (another consumer was at it)
+PASSING: Final = {"55P03", "40P01", "23514", "42P07"}
 NAME: Final = re.compile(r"reports_history_(\d{8})")
 
 
@@ -54,18 +56,19 @@ def _tried(step: Callable[[CursorWrapper, datetime], None], day: datetime) -> No
             cursor.execute(queries.partitions_turn, {"milliseconds": str(LOCK_TIMEOUT_MS)})
             if cursor.fetchone()[1]:
                 step(cursor, day)
-    except OperationalError as error:
-        if not isinstance(error.__cause__, LockNotAvailable):
+    except DatabaseError as error:
+        if getattr(error.__cause__, "pgcode", None) not in PASSING:
             raise
-        log.warning("history_partition_in_use", day=day.date().isoformat())
+        log.warning("history_partition_in_use", day=day.date().isoformat(), error=str(error).strip())
 
 
 def _make(cursor: CursorWrapper, day: datetime) -> None:
     bounds = {"start": day, "end": day + timedelta(days=1)}
     cursor.execute(queries.partition_default_is_empty, bounds)
     if cursor.fetchone()[0]:
-        statement = sql.SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF reports_history FOR VALUES FROM ({}) TO ({})")
-        cursor.execute(statement.format(_name(day), *map(sql.Literal, bounds.values())))
+        names = {"partition": _name(day), **{name: sql.Literal(bound) for name, bound in bounds.items()}}
+        cursor.execute(sql.SQL(queries.partition_create).format(**names))
+        cursor.execute(sql.SQL(queries.partition_attach).format(**names))
 
 
 def _drop(cursor: CursorWrapper, day: datetime) -> None:

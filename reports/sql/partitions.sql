@@ -12,6 +12,13 @@ WHERE i.inhparent = 'reports_history'::regclass;
 -- Whether nothing of a day stands in the default partition: else its own partition cannot be made any more.
 SELECT NOT EXISTS (SELECT FROM reports_history_default WHERE consumed_at >= %(start)s AND consumed_at < %(end)s);
 
+-- name: partition_create
+-- Attaching, unlike CREATE TABLE … PARTITION OF, takes no lock that writers would wait for.
+CREATE TABLE {partition} (LIKE reports_history INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES);
+
+-- name: partition_attach
+ALTER TABLE reports_history ATTACH PARTITION {partition} FOR VALUES FROM ({start}) TO ({end});
+
 -- name: default_forget
 -- What got into the default partition because a day had none.
 DELETE FROM reports_history_default WHERE consumed_at < %(before)s;

@@ -71,6 +71,24 @@ def test_a_partition_that_is_in_use_is_left_for_the_next_time(
     assert "20260304" not in partitions()
 
 
+def test_who_writes_is_in_nobodys_way(database: str, connect: Any) -> None:
+    keep_up(now=NOW)
+    writer = connect()
+    writer.autocommit = False
+    writer.cursor().execute("INSERT INTO reports_history VALUES ('o1:1', 'o1', 1, 't', %s, 0, 0, %s)", [TOPIC, NOW])
+    keep_up(now=NOW + timedelta(days=1))
+    assert "20260307" in partitions()
+    writer.rollback()
+
+
+@pytest.mark.django_db
+def test_a_row_that_gets_into_the_default_partition_at_the_last_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    apply([event("o1")], now=NOW)
+    monkeypatch.setattr(partitions_module.queries, "partition_default_is_empty", "SELECT true")
+    keep_up(now=NOW)
+    assert partitions() == ["20260305", "20260306", "default"]
+
+
 @pytest.mark.django_db
 def test_the_history_of_an_order() -> None:
     apply([event("o1", 1, offset=4), event("o1", 2, offset=9, partition=5), event("o2")], now=NOW)
