@@ -52,6 +52,19 @@ def missed(records: Records, known: Mapping[tuple[str, int], int]) -> dict[Topic
     return {partition: gap for partition, gap in gaps.items() if gap > 0}
 
 
+def is_read_again(records: Records, known: Mapping[tuple[str, int], int]) -> bool:
+    """
+    Whether some of these records were written before. Then versions do not tell what the history has: the reports may
+    be made again from the topic just now, and know of no order.
+
+    Args:
+        known: as above.
+    """
+    return any(
+        found[0].offset < known.get((partition.topic, partition.partition), 0) for partition, found in records.items()
+    )
+
+
 def positions(
     batch: Batch, after: Mapping[TopicPartition, int], ends: Mapping[int, int], member: str
 ) -> list[Position]:

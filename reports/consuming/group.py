@@ -80,6 +80,8 @@ class Group:
         self.taken.clear()
         self._consumer.resume(*self._consumer.paused())
         found: Records = self._consumer.poll(timeout_ms=POLL_MS)
+        # By this protocol everything is taken in a rebalance and what stays is given back: what was found is ours.
+        self.taken.clear()
         return found
 
     def keep(self) -> Records:

@@ -7,6 +7,7 @@ batch comes again and has no effect (`reports.projection`). The loop may be brok
 
 import threading
 import time
+from collections.abc import Sequence
 from enum import Enum
 from functools import partial
 from typing import Any, Final
@@ -17,12 +18,13 @@ from django.utils import timezone
 from kafka.errors import KafkaError
 
 from reports import metrics, partitions
-from reports.consuming.batch import Batch, decoded, missed, offsets_after, positions, unstorable
+from reports.consuming.batch import Batch, decoded, is_read_again, missed, offsets_after, positions, unstorable
 from reports.consuming.dead_letters import DeadLetters, Refused
 from reports.consuming.group import Group, Records
 from reports.consuming.patience import Patience, Told
+from reports.events import OrderEvent
 from reports.history import positions_known
-from reports.projection import Applied, apply
+from reports.projection import Applied, Position, apply
 
 log = structlog.get_logger(__name__)
 
@@ -132,13 +134,17 @@ class OrderConsumer:
 
     def _applied(self, group: Group, batch: Batch) -> Applied:
         told = positions(batch, offsets_after(self._in_hand), group.ends(), self._member)
-        applied = apply(batch.events, positions=told, now=timezone.now())
+        applied = self._apply(batch.events, positions=told)
         self._seen_at = time.monotonic()
         return applied
 
+    def _apply(self, events: Sequence[OrderEvent], *, positions: Sequence[Position] = ()) -> Applied:
+        again = is_read_again(self._in_hand, positions_known())
+        return apply(events, positions=positions, checked=again, now=timezone.now())
+
     def _without_unstorable(self, batch: Batch) -> Batch:
         """An event that passed all checks and still does not fit goes where those go that are no events."""
-        errors = unstorable(batch.events, lambda events: apply(events, now=timezone.now()))
+        errors = unstorable(batch.events, self._apply)
         at = {
             (event.topic, event.partition, event.offset): errors[event.id]
             for event in batch.events
@@ -168,6 +174,7 @@ class OrderConsumer:
         self._in_hand = {
             partition: records for partition, records in self._in_hand.items() if partition not in self._group.taken
         }
+        self._group.taken.clear()  # they may have come back: `more` is read after that
         for partition, records in more.items():
             self._in_hand[partition] = [*self._in_hand.get(partition, []), *records]
 

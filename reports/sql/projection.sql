@@ -80,7 +80,8 @@ SET orders = t.orders + excluded.orders, cancelled = t.cancelled + excluded.canc
     quantity = t.quantity + excluded.quantity, revenue = t.revenue + excluded.revenue;
 
 -- name: positions_set
--- How far the partitions of this batch have been read.
+-- How far the partitions of this batch have been read. A member that was slow does not take back what another one has
+-- written meanwhile; but where the topic ends before that, it is a new one.
 INSERT INTO reports_consumer AS t (
     id, topic, partition, "offset", end_offset, events, dead_letters, member, last_event_at, seen_at)
 SELECT s.topic || '/' || s.partition, s.topic, s.partition, s."offset", s.end_offset, s.events, s.dead_letters,
@@ -90,6 +91,8 @@ FROM json_to_recordset(%(positions)s::json) AS s (
     last_event_at timestamptz)
 ORDER BY s.topic, s.partition
 ON CONFLICT (id) DO UPDATE
-SET "offset" = excluded."offset", end_offset = excluded.end_offset, events = t.events + excluded.events,
+SET "offset" = CASE WHEN excluded.end_offset < t."offset" THEN excluded."offset"
+                    ELSE GREATEST(t."offset", excluded."offset") END,
+    end_offset = excluded.end_offset, events = t.events + excluded.events,
     dead_letters = t.dead_letters + excluded.dead_letters, member = excluded.member,
     last_event_at = GREATEST(t.last_event_at, excluded.last_event_at), seen_at = excluded.seen_at;

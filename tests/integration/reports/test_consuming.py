@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from kafka import TopicPartition
 from kafka.errors import KafkaTimeoutError
 
+from config.kernel.sql import load_queries
 from reports import metrics
 from reports.consuming import patience
 from reports.consuming.dead_letters import Refused
@@ -134,6 +135,28 @@ def test_what_others_have_taken_over_is_let_go_and_what_came_is_taken_up(monkeyp
     consume(group, monkeypatch)
     assert group.committed == [{0: 5, 2: 4}]
     assert set(HistoryEntry.objects.values_list("order_id", flat=True)) == {"o0-4", "o2-3"}
+
+
+def test_what_comes_back_in_a_rebalance_is_kept_however_long_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = PlayedGroup([{0: some(0, 4), 1: some(1, 8, 9)}])
+
+    def rebalanced() -> dict[int, list[Record]]:
+        group.taken |= set(PARTITIONS)
+        return {1: some(1, 8)}
+
+    group.while_waiting = [rebalanced, lambda: {1: some(1, 9)}]
+    failing(monkeypatch, *[OperationalError("away")] * 3)
+    consume(group, monkeypatch)
+    assert group.committed == [{1: 10}]
+    assert set(HistoryEntry.objects.values_list("order_id", flat=True)) == {"o1-8", "o1-9"}
+
+
+def test_read_again_while_the_reports_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    consume(PlayedGroup([{0: some(0, 4, 5)}]), monkeypatch)
+    with connection.cursor() as cursor:
+        cursor.execute(load_queries("reports", "rebuild").rebuild_forget)
+    consume(PlayedGroup([{0: some(0, 4, 5, 6)}]), monkeypatch)
+    assert sorted(HistoryEntry.objects.values_list("offset", flat=True)) == [4, 5, 6]
 
 
 def test_told_while_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

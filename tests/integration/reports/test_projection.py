@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from reports import projection
 from reports.events import OrderEvent, State
-from reports.models import HistoryEntry, OrderState
+from reports.models import Consumption, HistoryEntry, OrderState
 from reports.projection import Position, apply
 from tests.integration.reports.records import NOW, TOPIC, event
 from tests.reporting import SUMS, Sums, stored_sums
@@ -138,6 +138,20 @@ def test_positions_are_part_of_the_transaction() -> None:
     apply([event(version=2, offset=18)], positions=[position], now=NOW)
     (row,) = projection_rows("reports_consumer")
     assert row[:7] == (f"{TOPIC}/3", TOPIC, 3, 18, 20, 4, 2)
+
+
+@pytest.mark.django_db
+def test_a_slow_member_takes_nothing_back_and_a_new_topic_begins_anew() -> None:
+    def told(offset: int, end: int) -> tuple[int, int]:
+        position = Position(TOPIC, 3, offset, end, 0, 0, "somebody", None)
+        apply([], positions=[position], now=NOW)
+        row = Consumption.objects.get()
+        return row.offset, row.end_offset
+
+    assert told(18, 20) == (18, 20)
+    assert told(12, 20) == (18, 20)
+    assert told(19, 25) == (19, 25)
+    assert told(2, 5) == (2, 5)
 
 
 def projection_rows(table: str) -> list[tuple[Any, ...]]:
