@@ -10,6 +10,7 @@ FROM (
     WHERE s.halted_reason = ''
       AND (s.system_identifier <> c.system_identifier
            OR pg_snapshot_xmax(coalesce(s.batch, s.position)) > pg_snapshot_xmax(pg_current_snapshot()))
+    ORDER BY s.lane FOR NO KEY UPDATE OF s
 ) f
 WHERE l.lane = f.lane
 RETURNING l.lane, l.halted_reason;

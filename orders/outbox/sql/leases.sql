@@ -1,4 +1,5 @@
 -- Who relays which lane. Every change is a compare-and-set on (lane, owner, epoch); times are those of the database.
+-- Whoever changes several lanes locks them first, from the lowest on: nobody waits in a circle.
 
 -- name: present
 -- Say that a relay is there. Written only when half of what was said before is over.
@@ -45,20 +46,31 @@ WHERE l.lane IN (
 RETURNING l.lane, l.epoch;
 
 -- name: renew
+WITH held AS MATERIALIZED (
+    SELECT h.lane FROM outbox_lane h
+    JOIN unnest(%(lanes)s::smallint[], %(epochs)s::bigint[]) AS mine(lane, epoch) USING (lane, epoch)
+    WHERE h.owner = %(owner)s ORDER BY h.lane FOR NO KEY UPDATE OF h
+)
 UPDATE outbox_lane l SET leased_until = clock_timestamp() + %(seconds)s * interval '1 second'
-FROM unnest(%(lanes)s::smallint[], %(epochs)s::bigint[]) AS mine(lane, epoch)
-WHERE l.lane = mine.lane AND l.epoch = mine.epoch AND l.owner = %(owner)s
+FROM held WHERE l.lane = held.lane
 RETURNING l.lane;
 
 -- name: release
+WITH held AS MATERIALIZED (
+    SELECT h.lane FROM outbox_lane h
+    JOIN unnest(%(lanes)s::smallint[], %(epochs)s::bigint[]) AS mine(lane, epoch) USING (lane, epoch)
+    WHERE h.owner = %(owner)s ORDER BY h.lane FOR NO KEY UPDATE OF h
+)
 UPDATE outbox_lane l SET owner = '', leased_until = NULL
-FROM unnest(%(lanes)s::smallint[], %(epochs)s::bigint[]) AS mine(lane, epoch)
-WHERE l.lane = mine.lane AND l.epoch = mine.epoch AND l.owner = %(owner)s
+FROM held WHERE l.lane = held.lane
 RETURNING l.lane;
 
 -- name: depart
-WITH gone AS (DELETE FROM outbox_relay WHERE owner = %(owner)s)
-UPDATE outbox_lane SET owner = '', leased_until = NULL WHERE owner = %(owner)s;
+WITH gone AS (DELETE FROM outbox_relay WHERE owner = %(owner)s),
+held AS MATERIALIZED (
+    SELECT h.lane FROM outbox_lane h WHERE h.owner = %(owner)s ORDER BY h.lane FOR NO KEY UPDATE
+)
+UPDATE outbox_lane l SET owner = '', leased_until = NULL FROM held WHERE l.lane = held.lane;
 
 -- name: absent_delete
 DELETE FROM outbox_relay WHERE seen_until < clock_timestamp() - interval '1 hour';

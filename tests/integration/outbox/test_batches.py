@@ -101,7 +101,7 @@ def test_a_batch_goes_on_where_it_was_saved(reader: Reader, connect: Connect) ->
 
 
 def test_a_big_entry_ends_its_page(reader: Reader, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "BIG_BYTES", 1000)
+    monkeypatch.setattr(batches, "PAGE_BYTES", 1000)
     big = f'"{"x" * 2000}"'
     with connect().cursor() as cursor:
         for version, data in enumerate(["1", "2", big, big, "5"], start=1):
@@ -114,6 +114,25 @@ def test_a_big_entry_ends_its_page(reader: Reader, connect: Connect, monkeypatch
         pages.append([entry.event.data.decode() for entry in page])
         read = page[-1].id
     assert pages == [["1", "2", big], [big], ["5"]]
+
+
+def test_many_entries_that_are_not_big_alone_make_no_big_page(reader: Reader, connect: Connect) -> None:
+    data = f'"{"x" * 64_000}"'
+    with connect().cursor() as cursor:
+        cursor.execute("BEGIN")
+        for version in range(1, 81):
+            write(cursor, "o1", version, data=data)
+        cursor.execute("COMMIT")
+    (lease,) = lanes_with_news(reader.leases)
+    batch = open_batch(lease)
+    assert batch is not None
+    read, pages = batch.after_id, []
+    while page := entries(batch, limit=1000, after_id=read):
+        pages.append([entry.event.version for entry in page])
+        read = page[-1].id
+    assert all(len(versions) * len(data) <= batches.PAGE_BYTES + len(data) for versions in pages)
+    assert [version for versions in pages for version in versions] == list(range(1, 81))
+    assert len(pages) < 5
 
 
 def test_a_new_lane_begins_with_what_is_there(database: str, connect: Connect) -> None:
