@@ -28,8 +28,8 @@ from orders.outbox.leases import Lease, LeaseLostError
 
 queries = load_queries("orders.outbox", "batches")
 
-BIG_BYTES: Final = 64 << 10
-"""A payload that is bigger ends its page: at most one of them is in memory."""
+PAGE_BYTES: Final = 2 << 20
+"""A page ends with the payload that makes it bigger: of those that are bigger alone at most one is in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,28 +115,28 @@ def entries(batch: Batch, *, limit: int, after_id: int | None = None) -> list[St
     The next entries of a batch by id; none: it has no more.
 
     Args:
-        limit: so many at most; a page also ends with the first big one (`BIG_BYTES`).
+        limit: so many at most; a page also ends with the one that makes it bigger than PAGE_BYTES.
         after_id: read on from here; None: from what is acknowledged.
     """
     values = {
         **_bounds(batch),
         "after_id": batch.after_id if after_id is None else after_id,
         "limit": limit,
-        "bytes": BIG_BYTES,
+        "bytes": PAGE_BYTES,
     }
     page: list[StoredEntry] = []
     with connection.cursor() as cursor:
         cursor.execute(queries.entries, values)
         for number, kind, orders, *event, payload in cursor.fetchall():
             if payload is None:
-                data = _big_payload(cursor, batch.lane, number)
+                data = _payload(cursor, batch.lane, number)
                 page.append(StoredEntry(number, kind, orders, Event._make((*event, data))))
                 break
             page.append(StoredEntry(number, kind, orders, Event._make((*event, bytes(payload)))))
     return page
 
 
-def _big_payload(cursor: CursorWrapper, lane: int, number: int) -> bytes:
+def _payload(cursor: CursorWrapper, lane: int, number: int) -> bytes:
     cursor.execute(queries.payload, {"lane": lane, "id": number})
     return bytes(cursor.fetchone()[0])
 

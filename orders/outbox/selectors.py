@@ -1,5 +1,6 @@
 """How far the outbox has got: for metrics, the admin, back-pressure and the pages of imports."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -7,7 +8,7 @@ from typing import Final
 from django.db import connection
 
 from config.kernel.sql import load_queries
-from orders.outbox.lanes import BULK_LANES
+from orders.outbox.lanes import ALL_LANES, BULK_LANES
 from orders.outbox.models import Lane
 
 queries = load_queries("orders.outbox", "selectors")
@@ -65,10 +66,10 @@ class Publishing:
     published_at: datetime | None
 
 
-def lanes() -> list[LaneLag]:
-    """All lanes, in their order. Takes some milliseconds, however many events are behind."""
+def lanes(among: Sequence[int] = ALL_LANES) -> list[LaneLag]:
+    """These lanes, in their order. Takes some milliseconds, however many events are behind."""
     with connection.cursor() as cursor:
-        cursor.execute(queries.lags, {"cap": COUNTED_ENTRIES})
+        cursor.execute(queries.lags, {"cap": COUNTED_ENTRIES, "lanes": [*among]})
         rows = cursor.fetchall()
     found = []
     for lane, owner, owned, acknowledged_at, published, halted, entries, events, first, last, age, end in rows:
@@ -91,7 +92,7 @@ def lanes() -> list[LaneLag]:
 
 def bulk_lag_seconds() -> float:
     """Age of the oldest event of a bulk load that is not acknowledged; 0: there is none."""
-    return max((lane.lag_seconds for lane in lanes() if lane.bulk), default=0.0)
+    return max((lane.lag_seconds for lane in lanes(BULK_LANES)), default=0.0)
 
 
 def publishing(import_id: int) -> Publishing:

@@ -36,15 +36,16 @@ WHERE l.lane = %(lane)s AND l.owner = %(owner)s AND l.epoch = %(epoch)s AND n.fi
 RETURNING l.batch::text, l.after_id, l.until_id;
 
 -- name: entries
--- The next entries of a batch, by id. The columns from `topic` on are those of an event. A big payload is left out
--- (null), so that a page fits into memory whatever stands in it.
+-- The next entries of a batch, by id. The columns from `topic` on are those of an event. Payloads are left out (null) from
+-- where they would be too much together, so that a page fits into memory whatever stands in it.
 SELECT id, kind, orders,
        CASE kind WHEN 'import' THEN 'imports' ELSE 'orders' END AS topic,
        CASE kind WHEN 'order' THEN key || ':' || version
                  WHEN 'import' THEN 'import:' || key || ':' || (convert_from(payload, 'UTF8')::json ->> 'state')
                  ELSE source END AS event_id,
        type, key, version, partition_key, placed_at, time,
-       CASE WHEN octet_length(payload) <= %(bytes)s THEN payload END AS payload
+       CASE WHEN sum(octet_length(payload)) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) <= %(bytes)s
+            THEN payload END AS payload
 FROM outbox_entry
 WHERE lane = %(lane)s AND id > %(after_id)s AND id <= %(until_id)s
   AND pg_visible_in_snapshot(xid, %(batch)s::pg_snapshot)

@@ -39,6 +39,7 @@ CROSS JOIN LATERAL (
          WHERE l.batch IS NULL LIMIT %(cap)s + 1)
     ) e
 ) u
+WHERE l.lane = ANY(%(lanes)s::smallint[])
 ORDER BY l.lane;
 
 -- name: publishing
