@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any, Final
 
 import structlog
-from django.db import transaction
+from django.db import connection, transaction
 
 from config.kernel.errors import ApplicationError
 from ingestion import dispatch, states
+from ingestion.announcing import announce_end
 from ingestion.errors import UploadPartialError
 from ingestion.models import AUTO, GONE, PARTIAL, Import, Source, Upload
 from ingestion.profile_store import profile_named, profile_with
@@ -281,14 +282,14 @@ def _made_by_itself(upload: Upload, *, now: datetime) -> Import | None:
             now=now,
         )
     except ApplicationError as error:
-        return _failed_at_once(upload, reason=str(error), now=now)
+        return _failed_at_once(upload, wishes, reason=str(error), now=now)
     return owner
 
 
-def _failed_at_once(upload: Upload, *, reason: str, now: datetime) -> Import:
-    """The upload is complete and its owner is not there to be told: the import says why there is none."""
+def _failed_at_once(upload: Upload, wishes: Wishes, *, reason: str, now: datetime) -> Import:
+    """The upload is complete and its owner is not there to be told: the import and its event say why there is none."""
     log.warning("upload_not_imported", upload_id=str(upload.pk), profile=upload.profile, reason=reason)
-    return Import.objects.create(
+    owner = Import.objects.create(
         state=states.FAILED,
         reason=reason,
         profile=upload.profile,
@@ -297,6 +298,10 @@ def _failed_at_once(upload: Upload, *, reason: str, now: datetime) -> Import:
         created_by_id=upload.owner_id,
         created_at=now,
         ended_at=now,
+        dry_run=wishes.dry_run,
         upload=upload,
         queue=_queue_for(upload),
     )
+    with connection.cursor() as cursor:
+        announce_end(cursor, owner=owner)
+    return owner

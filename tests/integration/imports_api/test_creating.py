@@ -1,12 +1,17 @@
 """POST /imports: from an upload to an import; the same again is the same; who may."""
 
+import json
 import uuid
+from pathlib import Path
 
+import jsonschema
 import pytest
 
 from ingestion import states
+from ingestion.announcing import FAILED
 from ingestion.models import Import, Upload
 from ingestion.uploads.services import upload_terminate
+from orders.outbox.models import Entry
 from tests.integration.imports_api.scenes import BAD, GOOD, People, asked, begun, codes, load, loaded, send, uploaded
 
 
@@ -175,6 +180,18 @@ def test_an_upload_whose_profile_is_gone_says_so_in_a_failed_import(people: Peop
     told = people["alice"].get("/imports").json()["results"][0]
     assert (told["state"], told["profile"]) == ("failed", "forgotten")
     assert "no profile 'forgotten'" in told["reason"]
+    entry = Entry.objects.get()
+    assert (entry.kind, entry.type, entry.key) == ("import", FAILED, str(told["id"]))
+    data = json.loads(bytes(entry.payload))
+    assert (data["state"], data["reason"], data["records"]) == ("failed", told["reason"], 0)
+    schema = Path(__file__).parents[3] / "docs" / "events" / "import.v1.schema.json"
+    jsonschema.validate(data, json.loads(schema.read_text()))
+
+
+def test_a_dry_run_that_fails_at_once_tells_no_event(people: People) -> None:
+    uploaded(GOOD, start="auto", profile="forgotten", options={"dry_run": True})
+    assert (Import.objects.get().state, Import.objects.get().dry_run) == ("failed", True)
+    assert not Entry.objects.exists()
 
 
 # Refusals
