@@ -37,6 +37,9 @@ class Order(models.Model):
     Lineage: `import_id`, `import_chunk` and `import_record` (1-based number of the order's first record in that
     import) are plain integers; `import_version` is the version at which that import left the order, so
     `version > import_version` means that somebody changed it since.
+
+    `partition_key` is what its events are keyed by, once the order was told under another user than it has now: null
+    for nearly all (see `orders_span_touch` in ingestion/sql/merge.sql).
     """
 
     id = TextKeyField(primary_key=True)
@@ -50,6 +53,7 @@ class Order(models.Model):
     import_id = models.BigIntegerField(null=True, blank=True, editable=False)
     import_chunk = models.IntegerField(null=True, blank=True, editable=False)
     import_record = models.BigIntegerField(null=True, blank=True, editable=False)
+    partition_key = TextKeyField(null=True, blank=True, editable=False)
     attributes = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -129,9 +129,12 @@ FROM merge_order m
 WHERE o.id = m.id AND m.class = 'update';
 
 -- name: orders_span_touch
--- Orders that another chunk of this import has: one more version; the lower first record wins the header.
+-- Orders that another chunk of this import has: one more version; the lower first record wins the header. If that gives an
+-- order another user, its events stay in the partition where they are.
 UPDATE orders_order o
 SET user_id = CASE WHEN lower_wins THEN m.user_id ELSE o.user_id END,
+    partition_key = CASE WHEN lower_wins AND m.user_id IS DISTINCT FROM o.user_id
+                         THEN coalesce(o.partition_key, o.user_id, o.id) ELSE o.partition_key END,
     status = CASE WHEN lower_wins THEN coalesce(m.status, 'placed') ELSE o.status END,
     ordered_at = CASE WHEN lower_wins THEN m.ordered_at ELSE o.ordered_at END,
     country = CASE WHEN lower_wins THEN coalesce(m.country, '') ELSE o.country END,

@@ -8,7 +8,8 @@
 SELECT p.position, d.*
 FROM unnest(string_to_array(%(ids)s, E'\x1f'), %(versions)s::int[]) WITH ORDINALITY AS p(id, version, position)
 CROSS JOIN LATERAL (
-    SELECT o.id AS key, o.version, o.status, coalesce(o.user_id, o.id) AS partition_key, o.created_at AS placed_at,
+    SELECT o.id AS key, o.version, o.status, coalesce(o.partition_key, o.user_id, o.id) AS partition_key,
+           o.created_at AS placed_at,
            replace(to_char(o.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '.000000', '') AS time,
            concat(
                '{"order_id":', to_json(o.id), ',"version":', o.version,

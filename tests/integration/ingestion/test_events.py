@@ -14,6 +14,7 @@ from ingestion.announcing import COMPLETED, FAILED
 from ingestion.clock import utc_now
 from ingestion.models import Import
 from ingestion.services import import_cancel, import_fail
+from ingestion.worker.merging import ChunkMerger
 from orders.outbox.events import Event
 from orders.outbox.models import Entry, Receipt
 from tests.integration.ingestion.driving import Driver, Schedule, csv_bytes, profile_with, rows
@@ -77,6 +78,37 @@ def test_every_version_of_orders_that_span_chunks_and_are_loaded_again(
         "SELECT order_id, line_no FROM orders_orderline ORDER BY 1, 2"
     )
     assert not Receipt.objects.filter(published_at=None).exists()
+
+
+@pytest.mark.parametrize("drained_between", [False, True])
+def test_all_versions_keep_the_key_of_the_first_whichever_chunk_is_merged_first(
+    driver: Driver, drained_between: bool
+) -> None:
+    """The lowest record decides whose order it is, and may be merged last: also of an order that began as a guest's."""
+    reader = Reader().claim()
+    users = [user for number in range(6) for user in (f"u{number % 3}", f"u{2 - number % 3}", "")]
+    content = csv_bytes([(f"o{number % 5}", user, f"i{number}", 1) for number, user in enumerate(users * 3)])
+    merge = ChunkMerger.merge
+
+    def merge_and_send(self: ChunkMerger, *given: Any) -> None:
+        merge(self, *given)
+        if drained_between:
+            reader.drain()
+
+    driver.monkeypatch.setattr(ChunkMerger, "merge", merge_and_send)
+    driver.load(content, schedule=Schedule(seed=2, workers=3))
+    reader.drain()
+    keys: dict[str, set[str]] = {}
+    users_told: dict[str, set[str | None]] = {}
+    for event in reader.events:
+        if event.topic == "orders":
+            keys.setdefault(event.key, set()).add(event.partition_key)
+            users_told.setdefault(event.key, set()).add(data_of(event)["user_id"])
+    assert any(len(found) > 1 for found in users_told.values())
+    assert [sorted(found) for found in keys.values() if len(found) > 1] == []
+    kept = rows("SELECT id, partition_key FROM orders_order WHERE partition_key IS NOT NULL")
+    assert {order_id: {key} for order_id, key in kept}.items() <= keys.items()
+    assert kept
 
 
 def test_versions_of_one_lane_come_in_order(driver: Driver) -> None:
