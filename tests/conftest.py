@@ -31,6 +31,7 @@ from tests import preloaded
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 COMMAND_SECONDS = 300
+DROP_ATTEMPTS = 12
 
 # Each test process has databases of its own, named by its pid, so that several runs can go on at once.
 TEST_DATABASE = f"test_sluice_{os.getpid()}"
@@ -78,19 +79,22 @@ def _case_names() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def _dropping(django_db_setup: None) -> Iterator[ThreadPoolExecutor]:
-    """Drops databases while the next tests run: a drop waits for a checkpoint."""
+def _drop_later(django_db_setup: None) -> Iterator[Callable[[str], None]]:
+    """Drops databases while the next tests run: a drop waits for a checkpoint. What fails is raised at the end."""
+    server, drops = _url("postgres"), []
     with ThreadPoolExecutor(max_workers=1) as pool:
-        yield pool
+        yield lambda name: drops.append(pool.submit(_drop, name, server=server))
+    for drop in drops:
+        drop.result()
 
 
 @pytest.fixture
-def database_url(_case_names: Iterator[str], _dropping: ThreadPoolExecutor) -> Iterator[str]:
+def database_url(_case_names: Iterator[str], _drop_later: Callable[[str], None]) -> Iterator[str]:
     """URL of a fresh, migrated database that only this test knows; dropped afterwards, whoever is still connected."""
     name = next(_case_names)
     _execute("CREATE DATABASE {} TEMPLATE {}", name, TEMPLATE_DATABASE)
     yield _url(name)
-    _dropping.submit(_execute, "DROP DATABASE {} WITH (FORCE)", name, server=_url("postgres"))
+    _drop_later(name)
 
 
 @pytest.fixture
@@ -251,6 +255,18 @@ def _execute(statement: str, *names: str, server: str = "") -> list[tuple[Any, .
             return cursor.fetchall() if cursor.description else []
     finally:
         connected.close()
+
+
+def _drop(database: str, *, server: str) -> None:
+    """Postgres gives its other sessions five seconds to end, which is short on a busy machine."""
+    for left in reversed(range(DROP_ATTEMPTS)):
+        try:
+            _execute("DROP DATABASE {} WITH (FORCE)", database, server=server)
+        except psycopg2.errors.ObjectInUse:
+            if not left:
+                raise
+        else:
+            return
 
 
 def _drop_databases_of_dead_processes() -> None:
