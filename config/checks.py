@@ -169,7 +169,8 @@ def _relay() -> Iterator[CheckMessage]:
     elif settings.OUTBOX_PRODUCER == "confluent" and find_spec("confluent_kafka") is None:
         yield Error(
             "OUTBOX_PRODUCER is confluent, but confluent-kafka is not installed.",
-            hint="pip install confluent-kafka, or unset OUTBOX_PRODUCER: kafka-python comes with Sluice.",
+            hint="pip install -r requirements-confluent.txt (an image: build it with CONFLUENT=1), or unset "
+            "OUTBOX_PRODUCER: kafka-python comes with Sluice.",
             id="sluice.E010",
         )
     if settings.OUTBOX_LEASE_SECONDS < SHORTEST_LEASE_SECONDS:

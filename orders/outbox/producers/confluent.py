@@ -1,5 +1,5 @@
 """
-The faster producer: confluent-kafka (librdkafka), installed apart (`pip install confluent-kafka`).
+The faster producer: confluent-kafka (librdkafka), installed apart (requirements-confluent.txt).
 
 A Python call for each acknowledged event would cost as much as the rest of the relay together. So only failures are
 reported (`delivery.report.only.error`), and acknowledged is what was sent when nothing is in flight any more; the relay

@@ -53,8 +53,16 @@ def test_nothing_enters_that_is_not_named() -> None:
         if name == "COPY" and "--from" not in arguments
         for source in arguments.split()[:-1]
     }
-    assert copied == let_in == OURS | {"manage.py", "requirements.txt"}
+    assert copied == let_in == OURS | {"manage.py", "requirements.txt", "requirements-confluent.txt"}
     assert all((CHECKOUT / path).exists() for path in copied)
+
+
+def test_the_other_client_is_the_one_that_is_tested() -> None:
+    pins = [
+        re.findall(r"^confluent-kafka==(\S+)", (CHECKOUT / f"requirements-{name}.txt").read_text(), re.MULTILINE)
+        for name in ("confluent", "dev")
+    ]
+    assert pins[0] == pins[1] != []
 
 
 def test_all_apps_are_copied() -> None:
