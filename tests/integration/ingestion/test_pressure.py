@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from ingestion import heartbeat, pressure
 from ingestion.clock import utc_now
@@ -14,7 +16,8 @@ from ingestion.queue import chunk_heartbeat
 from ingestion.selectors import import_progress
 from ingestion.services import import_cancel, import_pause, import_start, job_of
 from ingestion.worker import ChunkWorker, open_for_work
-from orders.outbox.selectors import bulk_lag_seconds
+from orders.outbox.lanes import BULK_LANES
+from orders.outbox.selectors import bulk_lag_seconds, lanes
 from tests.integration.ingestion.driving import Driver
 
 LIMIT = 30.0
@@ -193,3 +196,12 @@ def test_the_lag_is_asked_for_once_a_second(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.usefixtures("database")
 def test_without_entries_there_is_no_lag() -> None:
     assert Lag(bulk_lag_seconds)() == 0
+
+
+@pytest.mark.usefixtures("database")
+def test_only_lanes_of_bulk_loads_are_asked() -> None:
+    """Lanes of single orders may have a million entries, and each worker asks once a second."""
+    with CaptureQueriesContext(connection) as asked:
+        bulk_lag_seconds()
+    assert f"ARRAY[{','.join(map(str, BULK_LANES))}]" in asked[0]["sql"].replace(" ", "")
+    assert [lane.lane for lane in lanes(BULK_LANES)] == list(BULK_LANES)
