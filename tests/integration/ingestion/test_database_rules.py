@@ -63,7 +63,11 @@ def statements() -> Iterator[tuple[str, str]]:
 def test_every_query_fits_the_schema(name: str, text: str) -> None:
     text = text.replace("{column}", "outcomes").replace("real.", "public.")
     text = text.replace("{events}", load_queries("orders.outbox", "append").given)
-    text = text.replace("{from}", "'2020-01-01'").replace("{to}", "'2020-01-02'")
+    for names, day in ((("{from}", "{start}"), "'2020-01-01'"), (("{to}", "{end}"), "'2020-01-02'")):
+        for each in names:
+            text = text.replace(each, day)
+    if name.startswith("partitions.partition_"):
+        text = text.replace("{partition}", "reports_history_20200101")
     made = name in ("partitions.create", "partitions.attach")
     text = text.replace("{partition}", "outbox_entry_20200101" if made else "outbox_entry_default")
     with transaction.atomic(), connection.cursor() as cursor:
@@ -71,6 +75,8 @@ def test_every_query_fits_the_schema(name: str, text: str) -> None:
             cursor.execute(load_queries("ingestion", "merge").stage_create)
         if name.startswith("rebuild.") and name != "rebuild.rebuild_totals":
             cursor.execute(load_queries("reports", "rebuild").rebuild_totals)
+        if name == "partitions.partition_attach":
+            cursor.execute("CREATE TABLE reports_history_20200101 (LIKE reports_history INCLUDING ALL)")
         if name == "partitions.attach":
             cursor.execute("CREATE TABLE outbox_entry_20200101 (LIKE outbox_entry INCLUDING ALL)")
         for statement in filter(str.strip, re.sub(r"--.*", "", text).split(";")):
