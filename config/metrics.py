@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from config.deadline import Question
 from config.multiprocess import VARIABLE
 from ingestion.metrics import read_families
-from orders.outbox.selectors import entries_kept, lanes_halted
+from orders.outbox import metrics as outbox_metrics
 from reports import metrics as reports_metrics
 
 log = structlog.get_logger(__name__)
@@ -61,16 +61,8 @@ class _InMemory(Collector):
         return REGISTRY.collect()
 
 
-def _read() -> list[GaugeMetricFamily]:
-    return [*read_families(), *reports_metrics.read_families(), *_outbox()]
-
-
-def _outbox() -> list[GaugeMetricFamily]:
-    halted = "Lanes of the outbox that stand still until somebody acts (manage.py outbox_poison list)."
-    return [
-        GaugeMetricFamily("sluice_outbox_entries", "Entries of the outbox, about.", value=entries_kept()),
-        GaugeMetricFamily("sluice_outbox_lanes_halted", halted, value=lanes_halted()),
-    ]
+def _read() -> list[Metric]:
+    return [*read_families(), *reports_metrics.read_families(), *outbox_metrics.read_families()]
 
 
 rows: Final = Question(_read, seconds=ANSWER_SECONDS, fresh_seconds=FRESH_SECONDS)

@@ -1,5 +1,6 @@
 """What the broker says of our topics, and how they are made and grow. By kafka-python, whichever client sends."""
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPart
 
 from config.kernel.kafka.clients import KafkaUnreachableError, kafka_python_settings, replication_factor
 
+GROWN_SECONDS: Final = 30.0
 DEFAULT_MAX_MESSAGE_BYTES: Final = 1_048_588
 """What a broker takes that does not tell (the embedded one)."""
 
@@ -79,8 +81,18 @@ def topic_create(client: KafkaAdminClient, name: str, *, partitions: int) -> Non
 
 
 def topic_grow(client: KafkaAdminClient, name: str, *, partitions: int) -> None:
-    """Give a topic more partitions; there is no way back."""
+    """
+    Give a topic more partitions, and wait until the broker tells of them; there is no way back.
+
+    Raises:
+        KafkaUnreachableError: they did not appear in time.
+    """
     client.create_partitions({name: NewPartitions(partitions)})
+    until = time.monotonic() + GROWN_SECONDS
+    while topic_states(client, [name])[name].partitions < partitions:
+        if time.monotonic() > until:
+            raise KafkaUnreachableError(f"{name} was given {partitions} partitions, but does not show them. Try again.")
+        time.sleep(0.1)
 
 
 def _max_message_bytes(client: KafkaAdminClient, names: Iterable[str]) -> dict[str, int]:

@@ -202,6 +202,7 @@ def test_without_a_broker_there_is_no_producer(
         make()
 
 
+@pytest.mark.slow  # tests/faults kills it under the relay, too
 def test_a_broker_that_was_killed_gets_everything_or_says_so(producer: Producer, reached: BrokerProcess) -> None:
     """Never silently less: what is settled is there, and a failure ends the producer."""
     if not reached.keeps_data:
