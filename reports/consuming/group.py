@@ -2,9 +2,10 @@
 Membership in the consumer group: records in, offsets out.
 
 Nothing is in hand when a rebalance happens: it happens inside `records`, and between two calls of it everything was
-written and committed. Only while something is waited for (`keep`) partitions can go whose records are still in hand;
-`taken` tells which. Whatever is committed for a partition that another member has meanwhile is refused by the broker,
-which knows generations; that member reads the same records again, and the projection does not mind.
+written and committed. Only while something is waited for (`keep`) partitions can go whose records are still in hand.
+They stay in hand, for they may come back, and the client goes on behind them then. Whatever is committed for a
+partition that another member has meanwhile is left out here or refused by the broker, which knows generations; that
+member reads the same records again, and the projection does not mind.
 """
 
 from collections.abc import Mapping
@@ -50,7 +51,6 @@ class Group:
     """
 
     def __init__(self, *, group: str, batch: int, session_seconds: int = SESSION_SECONDS) -> None:
-        self.taken: set[TopicPartition] = set()
         self._consumer = KafkaConsumer(
             **kafka_python_settings(client_id=CLIENT_ID),
             group_id=group,
@@ -63,7 +63,7 @@ class Group:
             heartbeat_interval_ms=session_seconds * 1000 // 5,
             metrics_enabled=False,  # kafka-python's own, which nobody reads
         )
-        self._consumer.subscribe([topic_name("orders")], listener=_Listener(self))
+        self._consumer.subscribe([topic_name("orders")], listener=_Listener())
 
     @property
     def assigned(self) -> set[TopicPartition]:
@@ -77,11 +77,8 @@ class Group:
         Raises:
             kafka.errors.KafkaError: make a new member.
         """
-        self.taken.clear()
         self._consumer.resume(*self._consumer.paused())
         found: Records = self._consumer.poll(timeout_ms=POLL_MS)
-        # By this protocol everything is taken in a rebalance and what stays is given back: what was found is ours.
-        self.taken.clear()
         return found
 
     def keep(self) -> Records:
@@ -104,7 +101,7 @@ class Group:
         ours = {
             partition: OffsetAndMetadata(offset, "", -1)
             for partition, offset in offsets.items()
-            if partition in self.assigned and partition not in self.taken
+            if partition in self.assigned
         }
         try:
             self._consumer.commit(ours, timeout_ms=COMMIT_MS)
@@ -142,20 +139,15 @@ class Group:
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Runs on the client's own thread, which must not wait for anything: it only notes."""
-
-    def __init__(self, group: Group) -> None:
-        self._group = group
+    """Runs on the client's own thread, which must not wait for anything: it only tells."""
 
     def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        self._group.taken |= revoked
         log.info("partitions_revoked", partitions=_numbers(revoked))
 
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         log.info("partitions_assigned", partitions=_numbers(assigned))
 
     def on_partitions_lost(self, lost: set[TopicPartition]) -> None:
-        self._group.taken |= lost
         log.warning("partitions_lost", partitions=_numbers(lost))
 
 

@@ -167,14 +167,10 @@ class OrderConsumer:
             )
 
     def _keep(self) -> None:
-        """Stay a member while something is waited for; what others have taken over is not in hand any more."""
+        """Stay a member while something is waited for; what others take over stays in hand, and does no harm there."""
         if self._group is None or not self._in_hand:
             return
         more = self._group.keep()
-        self._in_hand = {
-            partition: records for partition, records in self._in_hand.items() if partition not in self._group.taken
-        }
-        self._group.taken.clear()  # they may have come back: `more` is read after that
         for partition, records in more.items():
             self._in_hand[partition] = [*self._in_hand.get(partition, []), *records]
 
