@@ -10,7 +10,6 @@ import json
 import os
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,8 +23,9 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
-from benchmarks.databases import CHECKOUT, Template, migrated_template  # noqa: E402 - Django first
+from benchmarks.databases import CHECKOUT, Template, migrated_template, working_directory  # noqa: E402 - Django first
 from benchmarks.document import write_section  # noqa: E402
+from benchmarks.goals import Result  # noqa: E402
 from benchmarks.loopback import copy_seconds, running_copier  # noqa: E402
 from benchmarks.machine import machine_facts  # noqa: E402
 from benchmarks.processes import run  # noqa: E402
@@ -50,38 +50,6 @@ class NotCompletedError(Exception):
     """An import ended otherwise than completed, or with other rows."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """
-    One line of the table.
-
-    Args:
-        ours, least: figures with their unit, as texts.
-        figure: what the goal is about.
-        goal: the highest `figure` (or the lowest, with `at_least`) that is good.
-    """
-
-    what: str
-    ours: str
-    least: str
-    figure: float
-    goal: float
-    unit: str = "×"
-    at_least: bool = False
-
-    @property
-    def met(self) -> bool:
-        return self.figure >= self.goal if self.at_least else self.figure <= self.goal
-
-    def cells(self) -> list[str]:
-        sign = "≥" if self.at_least else "≤"
-        verdict = "met" if self.met else "**missed**"
-        return [
-            self.what, self.ours, self.least, f"{self.figure:.2f} {self.unit}", f"{sign} {self.goal:g} {self.unit}",
-            verdict,
-        ]  # fmt: skip
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """
     Measure, print the table, and write it into docs/benchmarks.md.
@@ -92,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     wanted = set(filter(None, options.only.split(","))) or set(MEASUREMENTS)
     results = []
-    with _directory() as directory, migrated_template() as template:
+    with working_directory() as directory, migrated_template() as template:
         bench = Bench(template, directory, options)
         for name, measure in MEASUREMENTS.items():
             if name in wanted:
@@ -437,15 +405,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         options.rounds, options.upload_rounds, options.import_rounds = 6, 2, 1
         options.no_document = True
     return options
-
-
-@contextmanager
-def _directory() -> Iterator[Path]:
-    """Where files and uploads lie: on the checkout's disk, not in a /tmp that may be memory."""
-    home = CHECKOUT / ".local" / "bench"
-    home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home) as directory:
-        yield Path(directory)
 
 
 def _section(results: list[Result], facts: list[str], options: argparse.Namespace, *, command: str) -> str:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -130,3 +131,12 @@ def _create(database: Database, *, template: str) -> None:
 def _drop(database: Database) -> None:
     statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
     _maintenance(database).query(statement.format(sql.Identifier(database.name)))
+
+
+@contextmanager
+def working_directory() -> Iterator[Path]:
+    """Where files, uploads and logs lie: on the checkout's disk, not in a /tmp that may be memory."""
+    home = CHECKOUT / ".local" / "bench"
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home) as directory:
+        yield Path(directory)

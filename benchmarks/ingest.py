@@ -8,9 +8,7 @@ and durability. One round measures each of them once; the rounds are repeated an
 import argparse
 import os
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import django
@@ -25,7 +23,7 @@ from benchmarks.contenders.import_export import import_export  # noqa: E402
 from benchmarks.contenders.limit import extract, limit  # noqa: E402
 from benchmarks.contenders.ours import ours  # noqa: E402
 from benchmarks.contenders.pgloader import pgloader  # noqa: E402
-from benchmarks.databases import CHECKOUT, Template, migrated_template  # noqa: E402
+from benchmarks.databases import Template, migrated_template, working_directory  # noqa: E402
 from benchmarks.document import write_section  # noqa: E402
 from benchmarks.machine import machine_facts  # noqa: E402
 from benchmarks.results import Results  # noqa: E402
@@ -38,7 +36,7 @@ RECORDS_PER_BATCH = 92_000
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the table, and write it into docs/benchmarks.md."""
     options = _parse(arguments)
-    with _directory() as directory, migrated_template() as template:
+    with working_directory() as directory, migrated_template() as template:
         samples = {
             records: make_sample(directory, records=records)
             for records in sorted({options.rows, options.bulk_rows, options.import_export_rows})
@@ -77,15 +75,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         options.runs = options.slow_runs = 1
         options.no_document = True
     return options
-
-
-@contextmanager
-def _directory() -> Iterator[Path]:
-    """Where the files lie: on the checkout's disk, not in a /tmp that may be memory."""
-    home = CHECKOUT / ".local" / "bench"
-    home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home) as directory:
-        yield Path(directory)
 
 
 def _rows_of_the_limit(template: Template, sample: SampleFile, directory: Path, *, reader: str) -> Path:

@@ -11,7 +11,6 @@ import os
 import pickle
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,8 +30,9 @@ import pytest  # noqa: E402
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition  # noqa: E402
 from kafka.admin import NewTopic  # noqa: E402
 
-from benchmarks.databases import CHECKOUT, Database, Template, migrated_template  # noqa: E402
+from benchmarks.databases import CHECKOUT, Database, Template, migrated_template, working_directory  # noqa: E402
 from benchmarks.document import write_section  # noqa: E402
+from benchmarks.goals import Result  # noqa: E402
 from benchmarks.machine import machine_facts  # noqa: E402
 from benchmarks.processes import run  # noqa: E402
 from benchmarks.samples import make_sample  # noqa: E402
@@ -67,38 +67,6 @@ FROM generate_series(%(first)s, %(last)s) n
 
 class NotDoneError(Exception):
     """Something did not happen in time; the message has what the relay said."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """
-    One line of the table.
-
-    Args:
-        ours, beside: figures with their unit, as texts.
-        figure: what the goal is about.
-        goal: the highest `figure` (or the lowest, with `at_least`) that is good.
-    """
-
-    what: str
-    ours: str
-    beside: str
-    figure: float
-    goal: float
-    unit: str
-    at_least: bool = False
-
-    @property
-    def met(self) -> bool:
-        return self.figure >= self.goal if self.at_least else self.figure <= self.goal
-
-    def cells(self) -> list[str]:
-        sign = "≥" if self.at_least else "≤"
-        verdict = "met" if self.met else "**missed**"
-        return [
-            self.what, self.ours, self.beside, f"{self.figure:.2f} {self.unit}", f"{sign} {self.goal:g} {self.unit}",
-            verdict,
-        ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -475,7 +443,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except pytest.skip.Exception as error:
         print(error, file=sys.stderr)
         return 2
-    with _directory() as directory, migrated_template() as template, _broker(directory, jars) as broker:
+    with working_directory() as directory, migrated_template() as template, _broker(directory, jars) as broker:
         bench = Bench(template, broker, directory, options)
         for name, measure in MEASUREMENTS.items():
             if name in wanted:
@@ -507,15 +475,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         options.events, options.rounds, options.rows, options.backlog = 30_000, 2, 200_000, 150_000
         options.idle_seconds, options.writes, options.no_document = 15, 300, True
     return options
-
-
-@contextmanager
-def _directory() -> Iterator[Path]:
-    """Where files and the broker's log lie: on the checkout's disk, not in a /tmp that may be memory."""
-    home = CHECKOUT / ".local" / "bench"
-    home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home) as directory:
-        yield Path(directory)
 
 
 @contextmanager
