@@ -219,12 +219,10 @@ def private_services(tmp_path: Path) -> Iterator[dict[str, str]]:
     names = ("DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
     environment = {"SLUICE_LOCAL_DIR": str(home), "SLUICE_EMBEDDED_GRACE_SECONDS": "5"} | dict.fromkeys(names, "")
     yield environment
-    subprocess.run(
-        [sys.executable, "-m", "config.embedded", "destroy"],
-        cwd=CHECKOUT,
-        env={**os.environ, **environment},
-        check=True,
+    done = preloaded.run(
+        ["-m", "config.embedded", "destroy"], cwd=CHECKOUT, env={**os.environ, **environment}, timeout=COMMAND_SECONDS
     )
+    assert done.returncode == 0, done.stderr
 
 
 def _parameters() -> dict[str, str]:

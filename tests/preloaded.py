@@ -8,6 +8,7 @@ from its first line. Hundreds of tests run commands and servers, so this halves 
 Programs whose start is what a test is about, and those that are killed while they are young, are started afresh.
 """
 
+import atexit
 import contextlib
 import importlib
 import io
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
@@ -30,13 +32,16 @@ CHECKOUT: Final = Path(__file__).resolve().parent.parent
 # Libraries only, and only such as need no settings, start no thread and read no variable when they are imported.
 MODULES: Final = (
     "asyncio", "concurrent.futures.process", "http.client", "importlib.metadata", "logging.config", "multiprocessing",
-    "django.conf", "django.core.cache.backends.filebased", "django.core.checks", "django.core.handlers.wsgi",
+    "django.conf", "django.contrib.admin.decorators", "django.contrib.auth.hashers",
+    "django.contrib.auth.password_validation", "django.contrib.postgres.fields", "django.contrib.staticfiles.finders",
+    "django.core.cache.backends.filebased", "django.core.checks", "django.core.handlers.wsgi",
     "django.core.mail", "django.core.management.commands.runserver", "django.core.serializers.json",
     "django.core.validators", "django.db.backends.postgresql.base", "django.db.migrations.executor",
     "django.db.models.functions", "django.forms", "django.template.loader", "django.test.signals", "django.urls",
-    "django.views.generic", "dramatiq", "dramatiq.brokers.redis", "jsonschema", "kafka", "numpy", "polars",
-    "psutil", "psycopg2.extras", "pyarrow.compute", "pyarrow.csv", "redis", "rich.progress", "rich.table", "structlog",
-    "yaml", "zstandard",
+    "django.views.generic", "dramatiq", "dramatiq.brokers.redis", "gunicorn.app.wsgiapp", "gunicorn.workers.gthread",
+    "jsonschema", "kafka", "numpy", "polars", "psutil", "psycopg2.extras", "pyarrow.compute", "pyarrow.csv", "redis",
+    "requests", "rest_framework.serializers", "rich.progress", "rich.table", "structlog", "tomllib", "uritemplate",
+    "whitenoise.middleware", "yaml", "zstandard",
 )  # fmt: skip
 MESSAGE_BYTES: Final = 160 << 10
 
@@ -93,7 +98,7 @@ class Preloaded:
         Start a program in a session of its own.
 
         Args:
-            arguments: of Python: a script with its arguments, or "-m", a module, and its.
+            arguments: of Python: a script with its arguments, or "-m", a module, and its, or "-c", a text, and its.
             stdin, stdout, stderr: file descriptors, still the caller's to close.
         """
         message = json.dumps({"arguments": [*arguments], "cwd": str(cwd), "env": dict(env)}).encode()
@@ -238,15 +243,39 @@ def _main() -> None:
     if asked is None:
         return
     _become(asked)
-    arguments = asked["arguments"]
-    if arguments[0] == "-m":
-        sys.argv = arguments[1:]
-        sys.path[0] = asked["cwd"]
-        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
-    else:
-        sys.argv = arguments
-        sys.path[0] = str(Path(arguments[0]).resolve().parent)
-        runpy.run_path(arguments[0], run_name="__main__")
+    status = _run(asked["arguments"], cwd=asked["cwd"])
+    # What Python does at its end, but for taking everything apart: that would copy all that the parent has imported.
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)
+
+
+def _run(arguments: list[str], *, cwd: str) -> int:
+    """Run the program; returns its exit status."""
+    try:
+        if arguments[0] == "-c":
+            sys.argv = ["-c", *arguments[2:]]
+            sys.path[0] = cwd
+            exec(compile(arguments[1], "<string>", "exec"), {"__name__": "__main__"})
+        elif arguments[0] == "-m":
+            sys.argv = arguments[1:]
+            sys.path[0] = cwd
+            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = arguments
+            sys.path[0] = str(Path(arguments[0]).resolve().parent)
+            runpy.run_path(arguments[0], run_name="__main__")
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return (end.code or 0) & 0xFF
+        sys.stderr.write(f"{end.code}\n")
+        return 1
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

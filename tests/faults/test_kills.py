@@ -25,6 +25,7 @@ import psycopg2
 import pytest
 
 from config.embedded.place import CHECKOUT, place_open
+from tests import preloaded
 from tests.conftest import Manage
 from tests.faults.scenery import CHUNKS, DISAGREED, EMPTY, messy_file
 from tests.flows.files import COUNTS, LOADED
@@ -44,9 +45,10 @@ class Scene:
     killed: Counter[str] = field(default_factory=Counter)
 
     def url(self) -> str:
-        command = [sys.executable, "-m", "config.embedded", "url", "postgres"]
+        command = ["-m", "config.embedded", "url", "postgres"]
         environment = {**os.environ, **self.services}
-        done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=True)
+        done = preloaded.run(command, cwd=CHECKOUT, env=environment, timeout=PATIENCE_SECONDS)
+        assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
     @contextlib.contextmanager

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +13,7 @@ import pytest
 from django.core.management import CommandError, get_commands, load_command_class
 from dramatiq.cli import make_argument_parser
 
+from tests import preloaded
 from tests.integration.deploy.compose import our_services
 from tests.integration.deploy.manifests import CHECKOUT, KUSTOMIZE, installation, renderer
 from tools.up import COMMANDS
@@ -79,10 +79,8 @@ def test_an_unknown_option_of_a_command_is_noticed() -> None:
 def test_every_queue_has_a_worker() -> None:
     """Asked in a process of its own, because importing the module makes this one a worker."""
     code = "from config.worker import broker; print(*sorted(broker.get_declared_queues()))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=CHECKOUT, env=os.environ | {"SLUICE_LOCAL": "1"}, capture_output=True,
-        text=True, check=True,
-    )  # fmt: skip
+    done = preloaded.run(["-c", code], cwd=CHECKOUT, env=os.environ | {"SLUICE_LOCAL": "1"}, timeout=60)
+    assert done.returncode == 0, done.stderr
     commands = [_plain(service["command"]) for service in our_services().values()]
     served = [command[command.index("-Q") + 1] for command in commands if "-Q" in command]
     assert sorted(served) == done.stdout.split()
@@ -132,10 +130,7 @@ def test_django_finds_nothing_wrong_with_a_web_pod(folder: Path, secrets: Path) 
     """`manage.py check --deploy`, as far as it judges settings."""
     found = installation(folder)
     environment = _environment(found.environment(found.workload("web").container), secrets)
-    done = subprocess.run(
-        [sys.executable, "manage.py", "check", "--deploy"], cwd=CHECKOUT, env=environment, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
+    done = preloaded.run(["manage.py", "check", "--deploy"], cwd=CHECKOUT, env=environment, timeout=60)
     said = set(re.findall(r"\(((?:security|sluice)\.[A-Z]\d+)\)", done.stderr))
     # The ingress redirects to https.
     accepted = {"security.W008"}
@@ -164,10 +159,7 @@ def _settings(environment: dict[str, str], secrets: Path) -> dict[str, Any]:
         " 'tasks': s.TASKS_REDIS_URL, 'kafka': s.KAFKA_BOOTSTRAP_SERVERS, 'bucket': s.UPLOADS_S3_BUCKET,"
         " 'key': s.STORAGES['uploads']['OPTIONS'].get('access_key')}))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=CHECKOUT, env=_environment(environment, secrets), capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
+    done = preloaded.run(["-c", code], cwd=CHECKOUT, env=_environment(environment, secrets), timeout=60)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found

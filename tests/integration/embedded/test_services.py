@@ -17,6 +17,7 @@ import psycopg2
 import pytest
 
 from config.embedded.place import CHECKOUT, Place, place_open
+from tests import preloaded
 
 PATIENCE_SECONDS = 30
 GRACE_SECONDS = 1.0
@@ -44,8 +45,7 @@ class Instance:
         return place_open(self.home)
 
     def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, *arguments]
-        return subprocess.run(command, cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, check=False)
+        return preloaded.run(arguments, cwd=CHECKOUT, env=self.environment, timeout=300)
 
     def url(self, service: str = "postgres") -> str:
         done = self.python("-m", "config.embedded", "url", service)

@@ -1,9 +1,6 @@
 """What machines ask: is it alive, is it ready, what has it counted. Also when a server is frozen."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,7 +15,7 @@ from django.db import connection
 
 from config import readiness
 from config.embedded.place import place_open
-from tests.conftest import CHECKOUT
+from tests.conftest import Manage
 from tests.serving import Site
 
 
@@ -113,21 +110,23 @@ def _stands_in(process: psutil.Process, directory: str) -> bool:
         return False
 
 
-@pytest.fixture
-def private_site(private_services: dict[str, str], serve: Callable[..., Site]) -> tuple[Site, dict[str, str]]:
-    """A site on servers of its own."""
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
-        cwd=CHECKOUT, env={**os.environ, **private_services}, check=True,
-    )  # fmt: skip
-    return serve(env=private_services), private_services
-
-
-def test_a_frozen_postgres_is_told_within_two_seconds(private_site: tuple[Site, dict[str, str]]) -> None:
-    site, environment = private_site
+def test_frozen_servers_are_told_within_two_seconds(
+    private_services: dict[str, str], manage: Manage, serve: Callable[..., Site]
+) -> None:
+    """Without Postgres it is not ready, without Redis it is."""
+    assert manage("migrate", "-v", "0", env=private_services).returncode == 0
+    site = serve(env=private_services)
+    assert json.loads(get(f"{site.url}/readyz")[2])["cache"] == "ok"
+    time.sleep(readiness.FRESH_SECONDS)
+    with frozen(private_services, "redis"):
+        begun = time.monotonic()
+        status, _, body = get(f"{site.url}/readyz")
+        assert (status, json.loads(body)["cache"]) == (200, "unreachable")
+        assert time.monotonic() - begun < 2.0
+    time.sleep(readiness.FRESH_SECONDS)
     assert get(f"{site.url}/readyz")[0] == 200
     time.sleep(readiness.FRESH_SECONDS)
-    with frozen(environment, "postgres"):
+    with frozen(private_services, "postgres"):
         for _ in range(3):  # each one, not only the first
             begun = time.monotonic()
             status, _, body = get(f"{site.url}/readyz")
@@ -141,14 +140,3 @@ def test_a_frozen_postgres_is_told_within_two_seconds(private_site: tuple[Site, 
     while get(f"{site.url}/readyz")[0] != 200:
         assert time.monotonic() < until
         time.sleep(0.2)
-
-
-def test_a_frozen_redis_is_reported_and_not_fatal(private_site: tuple[Site, dict[str, str]]) -> None:
-    site, environment = private_site
-    assert json.loads(get(f"{site.url}/readyz")[2])["cache"] == "ok"
-    time.sleep(readiness.FRESH_SECONDS)
-    with frozen(environment, "redis"):
-        begun = time.monotonic()
-        status, _, body = get(f"{site.url}/readyz")
-        assert (status, json.loads(body)["cache"]) == (200, "unreachable")
-        assert time.monotonic() - begun < 2.0

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from django.core.checks import CheckMessage
 from pytest_django import Settings
 
 from config.checks import embedded_services, limits, local_mode, shared_servers
+from tests import preloaded
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 OURS = (
@@ -30,8 +30,7 @@ def start(tmp_path: Path, script: str, **variables: str) -> subprocess.Completed
         "SLUICE_LOCAL_DIR": str(tmp_path / "local"),
         "DJANGO_SETTINGS_MODULE": "config.settings",
     } | variables
-    command = [sys.executable, "-c", script]
-    return subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
+    return preloaded.run(["-c", script], cwd=CHECKOUT, env=environment, timeout=60)
 
 
 def test_outside_local_mode_a_secret_key_is_required(tmp_path: Path) -> None:
