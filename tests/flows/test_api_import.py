@@ -147,7 +147,15 @@ def test_the_api_and_the_command_make_the_same_of_a_file(
     assert _without_names((tmp_path / "rejects/errors.csv").read_bytes()) == _without_names(files["errors.csv"])
 
 
-def test_a_dry_run_predicts_and_writes_nothing(api: Api, connect: Callable[[], Any], tmp_path: Path) -> None:
+def test_a_wrong_file_and_a_dry_run_write_nothing(api: Api, connect: Callable[[], Any], tmp_path: Path) -> None:
+    (tmp_path / "wrong.csv").write_text("name,colour\nlamp,red\n")
+    told = api.ended(api.curl(tmp_path / "wrong.csv")["id"])
+    assert told["state"] == "failed"
+    assert "order_id" in told["reason"]
+    answer = api("GET", told["links"]["certificate"])
+    assert answer.status == 200
+    assert api("GET", told["links"]["unprocessed"]).body == (tmp_path / "wrong.csv").read_bytes()
+
     path = messy(tmp_path / "orders.csv", 3_000)
     predicted = api.ended(api.curl(path, "?dry_run=true")["id"])
     assert predicted["dry_run"] is True
@@ -159,16 +167,6 @@ def test_a_dry_run_predicts_and_writes_nothing(api: Api, connect: Callable[[], A
     assert {name: forecast[name] for name in _COUNTED} == {name: certificate[name] for name in _COUNTED}
     assert predicted["outcomes"] == real["outcomes"]
     assert predicted["errors"] == real["errors"]
-
-
-def test_a_wrong_file_says_what_is_wrong_with_it(api: Api, tmp_path: Path) -> None:
-    (tmp_path / "wrong.csv").write_text("name,colour\nlamp,red\n")
-    told = api.ended(api.curl(tmp_path / "wrong.csv")["id"])
-    assert told["state"] == "failed"
-    assert "order_id" in told["reason"]
-    certificate = api("GET", told["links"]["certificate"])
-    assert certificate.status == 200
-    assert api("GET", told["links"]["unprocessed"]).body == (tmp_path / "wrong.csv").read_bytes()
 
 
 _COUNTED = (

@@ -109,7 +109,7 @@ def test_packed_files_and_standard_input(manage: Manage, connect: Connect, order
 
 def test_interrupted_import_goes_on_with_the_same_command(manage: Manage, connect: Connect, tmp_path: Path) -> None:
     path = tmp_path / "long.csv"
-    manage("make_sample_csv", str(path), "--rows", "120000", "--seed", "3")
+    manage("make_sample_csv", str(path), "--rows", "60000", "--seed", "3")
     process = manage.start("ingest_csv", str(path), "--workers", "1", "--json")
     deadline = time.monotonic() + 60
     while not query(connect, "SELECT 1 FROM ingestion_chunk WHERE state = 'done'"):
@@ -128,11 +128,11 @@ def test_interrupted_import_goes_on_with_the_same_command(manage: Manage, connec
     assert done.returncode == 0, done.stderr
     certificate = certificate_of(done)
     assert certificate["import_id"] == paused["import_id"]
-    assert (certificate["loaded"], certificate["unprocessed"]) == (120_000, 0)
-    assert query(connect, "SELECT count(*) FROM orders_orderline") == [(120_000,)]
+    assert (certificate["loaded"], certificate["unprocessed"]) == (60_000, 0)
+    assert query(connect, "SELECT count(*) FROM orders_orderline") == [(60_000,)]
     assert manage("verify_import", "1").returncode == 0
     once = manage("ingest_csv", str(path), "--force", "--on-conflict", "update", "--json")
-    assert counts_of(certificate_of(once))["unchanged"] == 120_000
+    assert counts_of(certificate_of(once))["unchanged"] == 60_000
 
 
 def test_max_errors_stops_and_says_what_stayed(manage: Manage, connect: Connect, tmp_path: Path) -> None:
@@ -149,14 +149,14 @@ def test_max_errors_stops_and_says_what_stayed(manage: Manage, connect: Connect,
 
 
 @pytest.mark.parametrize("partial_orders", ["load", pytest.param("reject", marks=pytest.mark.slow)])
-def test_wrong_mapping_stops_in_seconds(manage: Manage, tmp_path: Path, partial_orders: str) -> None:
+def test_wrong_mapping_stops_soon(manage: Manage, tmp_path: Path, partial_orders: str) -> None:
     path, profile = tmp_path / "long.csv", tmp_path / "wrong.toml"
     with path.open("w") as out:
-        out.write("order_id,user_id,sku,quantity\n" + "o1,u1,tea,lots of it\n" * 300_000)
+        out.write("order_id,user_id,sku,quantity\n" + "o1,u1,tea,lots of it\n" * 300_000)  # six chunks
     profile.write_text(f'name = "wrong"\n[rules]\npartial_orders = "{partial_orders}"\n')
-    started = time.monotonic()
-    done = manage("ingest_csv", str(path), "--profile", str(profile), "--json", timeout=90)
+    done = manage("ingest_csv", str(path), "--profile", str(profile), "--workers", "1", "--json")
     assert done.returncode == 1, done.stderr
-    assert "max_error_ratio" in certificate_of(done)["reason"]
-    assert certificate_of(done)["unprocessed"] > 0
-    assert time.monotonic() - started < 60
+    certificate = certificate_of(done)
+    assert "max_error_ratio" in certificate["reason"]
+    assert certificate["rejected"] + certificate["unprocessed"] == 300_000
+    assert certificate["rejected"] < 100_000, "no more than the first chunk is worked on"

@@ -132,6 +132,7 @@ def test_an_empty_batch_has_the_same_columns() -> None:
     )
 
 
+@pytest.mark.slow  # tests/flows load it with these numbers
 @pytest.mark.skipif(not RETAIL.exists(), reason="the Online Retail file is not here")
 def test_online_retail() -> None:
     rows = list(csv.reader(io.StringIO(gzip.decompress(RETAIL.read_bytes()).decode("latin-1"), newline="")))
