@@ -29,7 +29,8 @@ from tests.faults.scenery import CHUNKS, DISAGREED, EMPTY, messy_file
 from tests.flows.files import COUNTS, LOADED
 from tests.serving import Site, Workers
 
-KILLS = int(os.environ.get("SLUICE_FAULT_KILLS", "6"))
+KINDS = ("web", "large", "site", "steps", "large", "small")
+KILLS = int(os.environ.get("SLUICE_FAULT_KILLS", len(KINDS)))
 KILLS_A_ROUND = 8
 PATIENCE_SECONDS = 120
 PIECE_BYTES = 200_000
@@ -125,7 +126,7 @@ class Scene:
 
     def kill(self, chance: random.Random) -> None:
         """Kill a web process, all of the web, or one of the workers; somebody starts it again."""
-        kind = chance.choice(["web", "web", "site", "steps", "small", "large", "large"])
+        kind = KINDS[self.killed.total() % len(KINDS)]
         with contextlib.suppress(psutil.Error, ProcessLookupError, IndexError):
             if kind == "web":
                 self.client.site.kill_a_worker(number=chance.randrange(2))

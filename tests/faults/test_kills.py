@@ -30,7 +30,8 @@ from tests.conftest import Manage
 from tests.faults.scenery import CHUNKS, DISAGREED, EMPTY, messy_file
 from tests.flows.files import COUNTS, LOADED
 
-KILLS = int(os.environ.get("SLUICE_FAULT_KILLS", "6"))
+KINDS = ("child", "postgres", "command", "child", "group")
+KILLS = int(os.environ.get("SLUICE_FAULT_KILLS", len(KINDS)))
 KILLS_A_ROUND = 5
 PATIENCE_SECONDS = 120
 
@@ -137,7 +138,7 @@ def disturbed_run(scene: Scene, chance: random.Random, *, kills: int) -> dict[st
         process = scene.start()
         time.sleep(chance.uniform(0.8, 2.5))
         while kills and process.poll() is None:
-            scene.kill(process, chance.choice(["child", "child", "command", "group", "postgres"]))
+            scene.kill(process, KINDS[scene.killed.total() % len(KINDS)])
             kills -= 1
             time.sleep(chance.uniform(0.05, 1.5))
         certificate = scene.end(process)

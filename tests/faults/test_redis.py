@@ -23,7 +23,7 @@ SHUTDOWN_SECONDS = 30
 @pytest.fixture
 def crew(own_redis: OwnRedis, database: str, workers: Callable[..., Workers]) -> Workers:
     """Workers whose messages go through a Redis of the test's own."""
-    return workers(sweep_seconds=3, env={"TASKS_REDIS_URL": own_redis.url})
+    return workers(sweep_seconds=1, env={"TASKS_REDIS_URL": own_redis.url, "TASKS_REDIS_TIMEOUT_SECONDS": "0.5"})
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from tests.serving import Site, Workers
 from tests.uploading import Client, make_people
 
 MB = 1_000_000
-SIZE_MB = int(os.environ.get("SLUICE_TUSPY_MB", "48"))
-CHUNK_BYTES = max(4 << 20, min(64 << 20, SIZE_MB * MB // 24))
+SIZE_MB = int(os.environ.get("SLUICE_TUSPY_MB", "24"))
+CHUNK_BYTES = max(2 << 20, min(64 << 20, SIZE_MB * MB // 24))
 KILLED_AT = (0.15, 0.45, 0.75)
 PATIENCE_SECONDS = 120 + SIZE_MB
 READ = """
