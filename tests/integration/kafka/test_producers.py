@@ -38,6 +38,14 @@ def event(number: int, **changes: Any) -> Event:
     return Event(**fields | changes)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _little_to_collect() -> Iterator[None]:
+    gc.collect()
+    gc.freeze()  # so that later collections look only at what is made here
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture
 def reached(broker: BrokerProcess, kafka_prefix: str, settings: Settings) -> BrokerProcess:
     """The settings point to a broker with our topics."""
