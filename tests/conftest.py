@@ -22,6 +22,7 @@ import psutil
 import psycopg2
 import pytest
 from django.conf import settings
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connection, connections
 from django.test.utils import setup_databases, teardown_databases
 from psycopg2 import sql
@@ -55,6 +56,12 @@ def _names_in_redis() -> None:
     """Redis is shared, too."""
     settings.CACHE_KEY_PREFIX = settings.CACHES["default"]["KEY_PREFIX"] = TEST_DATABASE
     settings.TASKS_NAMESPACE = f"tasks-{TEST_DATABASE}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> None:
+    """Like ours, so that other processes know them, but for a million rounds."""
+    PBKDF2PasswordHasher.iterations = 1
 
 
 @pytest.fixture(scope="session")

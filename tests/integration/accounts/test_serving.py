@@ -94,18 +94,16 @@ def test_the_issue_by_the_letter(site: Site, token: str) -> None:
     assert call(site, "GET", "/users/u101/", token).status == 404
 
 
-@pytest.mark.parametrize(
-    "user_id", ["a/b", "/", "a.b/..", ".", "..", "%2F", "ü 💧/é", "a?b#c&d=e", "a%25b", "a+b", "{x}"]
-)
-def test_any_id_is_found_at_its_location(site: Site, token: str, user_id: str) -> None:
-    made = call(site, "POST", "/users", token, {**SHOES, "id": user_id})
-    assert made.status == 201
-    location = made.headers["Location"]
-    assert location == f"/users/{quote(user_id, safe='')}"
-    assert call(site, "GET", location, token).body["id"] == user_id
-    assert call(site, "PUT", f"{location}/roles/integrator", token).status == 201
-    assert call(site, "GET", f"{location}/roles", token).body["results"][0]["role"] == "integrator"
-    assert call(site, "DELETE", location, token, If_Match="*").status == 204
+def test_any_id_is_found_at_its_location(site: Site, token: str) -> None:
+    for user_id in ("a/b", "/", "a.b/..", ".", "..", "%2F", "ü 💧/é", "a?b#c&d=e", "a%25b", "a+b", "{x}"):
+        made = call(site, "POST", "/users", token, {**SHOES, "id": user_id})
+        assert made.status == 201, user_id
+        location = made.headers["Location"]
+        assert location == f"/users/{quote(user_id, safe='')}"
+        assert call(site, "GET", location, token).body["id"] == user_id
+        assert call(site, "PUT", f"{location}/roles/integrator", token).status == 201, user_id
+        assert call(site, "GET", f"{location}/roles", token).body["results"][0]["role"] == "integrator"
+        assert call(site, "DELETE", location, token, If_Match="*").status == 204, user_id
 
 
 def test_what_one_process_changes_another_shows_at_once(site: Site, other: Site, token: str) -> None:

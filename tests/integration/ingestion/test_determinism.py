@@ -19,6 +19,7 @@ from tests.integration.ingestion.driving import (
     rows,
     without_times,
 )
+from tests.thorough import seeds
 
 WIDE = ("order_id", "user_id", "sku", "quantity", "line_no", "user_email", "item_name", "unit_price", "country")
 
@@ -76,16 +77,16 @@ def test_shuffled_merges_over_existing_orders_change_nothing(driver: Driver, see
     assert outcomes[0][0] == outcomes[1][0] == outcomes[2][0]
 
 
+@pytest.mark.parametrize("seed", [10, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (11, 12))])
 @pytest.mark.parametrize("duplicates", ["reject", pytest.param("skip", marks=pytest.mark.slow)])
-def test_size_of_chunks_changes_nothing(driver: Driver, duplicates: str) -> None:
-    for seed in range(10, 13):
-        outcomes = []
-        for target_bytes in (60, 300, 1 << 20):
-            empty_tables()
-            schedule = Schedule(target_bytes=target_bytes)
-            certificate = driver.load(messy_file(seed), schedule=schedule, profile=profile_with(duplicates=duplicates))
-            outcomes.append((facts(), certificate["loaded"], certificate["skipped"], certificate["errors"]))
-        assert outcomes[0] == outcomes[1] == outcomes[2]
+def test_size_of_chunks_changes_nothing(driver: Driver, duplicates: str, seed: int) -> None:
+    outcomes = []
+    for target_bytes in (60, 300, 1 << 20):
+        empty_tables()
+        schedule = Schedule(target_bytes=target_bytes)
+        certificate = driver.load(messy_file(seed), schedule=schedule, profile=profile_with(duplicates=duplicates))
+        outcomes.append((facts(), certificate["loaded"], certificate["skipped"], certificate["errors"]))
+    assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
 def test_users_that_swap_emails_between_chunks(driver: Driver) -> None:
@@ -97,7 +98,7 @@ def test_users_that_swap_emails_between_chunks(driver: Driver) -> None:
         ("o4", "a", "i", 1, "b@example.com"),
         ("o5", "c", "i", 1, "b@example.com"),
     ]
-    for seed in range(6):
+    for seed in seeds(6):
         empty_tables()
         certificate = driver.load(
             csv_bytes(first + swapped, header), schedule=Schedule(seed=seed, workers=3, target_bytes=20)
@@ -114,7 +115,7 @@ def test_order_of_interleaved_records_has_the_first_ones_header(driver: Driver) 
     """Two orders take turns over the whole file; every chunk touches both."""
     header = ("order_id", "user_id", "sku", "quantity", "country")
     records = [(f"o{number % 2}", f"u{number % 2}", "i", number + 1, f"C{chr(65 + number)}") for number in range(24)]
-    for seed in range(5):
+    for seed in seeds(5):
         empty_tables()
         driver.load(csv_bytes(records, header), schedule=Schedule(seed=seed, workers=4, target_bytes=40))
         chunks = [
@@ -131,7 +132,7 @@ def test_order_of_interleaved_records_has_the_first_ones_header(driver: Driver) 
 def test_earliest_of_records_with_the_same_line_number_wins(driver: Driver) -> None:
     header = ("order_id", "user_id", "sku", "quantity", "line_no")
     records = [("o1", "u", "i", quantity, 7) for quantity in range(1, 13)]
-    for seed in range(6):
+    for seed in seeds(6):
         empty_tables()
         certificate = driver.load(csv_bytes(records, header), schedule=Schedule(seed=seed, workers=3, target_bytes=24))
         assert Chunk.objects.count() > 4

@@ -25,7 +25,7 @@ from tests.serving import Site
 EXAMPLES: Final = int(os.environ.get("SLUICE_SCHEMATHESIS_EXAMPLES") or 0)
 ONLY: Final = os.environ.get("SLUICE_SCHEMATHESIS_ONLY", "")
 SEED: Final = os.environ.get("SLUICE_SCHEMATHESIS_SEED", "")
-EXAMPLES_BY_DEFAULT: Final = 2
+EXAMPLES_BY_DEFAULT: Final = 1
 PASSWORD: Final = "correct horse battery staple"
 SECONDS: Final = 3_600 if EXAMPLES else 300
 
