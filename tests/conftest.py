@@ -8,6 +8,7 @@ Databases for tests, on the embedded Postgres or on the one that DATABASE_URL na
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from django.test.utils import setup_databases, teardown_databases
 from psycopg2 import sql
 from pytest_django import DjangoDbBlocker
 
+from config.embedded.place import home_directory, place_open
 from tests import preloaded
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -37,7 +39,11 @@ DROP_ATTEMPTS = 12
 # Each test process has databases of its own, named by its pid, so that several runs can go on at once.
 TEST_DATABASE = f"test_sluice_{os.getpid()}"
 TEMPLATE_DATABASE = f"template_sluice_{os.getpid()}"
-OF_A_PROCESS = re.compile(r"^(?:test|template|case)_sluice_(\d+)(?:_|$)")
+TABLESPACE = f"memory_sluice_{os.getpid()}"
+OF_A_PROCESS = re.compile(r"^(?:test|template|case|memory)_sluice_(\d+)(?:_|$)")
+
+MEMORY = Path("/dev/shm")
+MUCH_MEMORY_BYTES = 4 << 30
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +92,23 @@ def _case_names() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def _drop_later(django_db_setup: None) -> Iterator[Callable[[str], None]]:
+def _tablespace(django_db_setup: None) -> Iterator[str]:
+    """Where tests' databases lie: in memory, if there is much; the 460 files of each are made three times as fast."""
+    if settings.DATABASE_URL or not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MUCH_MEMORY_BYTES:
+        yield "pg_default"
+        return
+    directory, account = MEMORY / TABLESPACE, place_open(home_directory()).account
+    directory.mkdir(mode=0o700)
+    if account:
+        os.chown(directory, account.uid, account.gid)
+    _execute(f"CREATE TABLESPACE {{}} LOCATION '{directory}'", TABLESPACE)
+    yield TABLESPACE
+    _execute("DROP TABLESPACE {}", TABLESPACE)
+    directory.rmdir()
+
+
+@pytest.fixture(scope="session")
+def _drop_later(_tablespace: str) -> Iterator[Callable[[str], None]]:
     """Drops databases while the next tests run: a drop waits for a checkpoint. What fails is raised at the end."""
     server, drops = _url("postgres"), []
     with ThreadPoolExecutor(max_workers=1) as pool:
@@ -96,10 +118,10 @@ def _drop_later(django_db_setup: None) -> Iterator[Callable[[str], None]]:
 
 
 @pytest.fixture
-def database_url(_case_names: Iterator[str], _drop_later: Callable[[str], None]) -> Iterator[str]:
+def database_url(_case_names: Iterator[str], _tablespace: str, _drop_later: Callable[[str], None]) -> Iterator[str]:
     """URL of a fresh, migrated database that only this test knows; dropped afterwards, whoever is still connected."""
     name = next(_case_names)
-    _execute("CREATE DATABASE {} TEMPLATE {}", name, TEMPLATE_DATABASE)
+    _execute("CREATE DATABASE {} TEMPLATE {} TABLESPACE {}", name, TEMPLATE_DATABASE, _tablespace)
     yield _url(name)
     _drop_later(name)
 
@@ -281,3 +303,9 @@ def _drop_databases_of_dead_processes() -> None:
         owner = OF_A_PROCESS.match(name)
         if owner and not psutil.pid_exists(int(owner[1])):
             _execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+    for (name,) in _execute("SELECT spcname FROM pg_tablespace"):
+        owner = OF_A_PROCESS.match(name)
+        if owner and not psutil.pid_exists(int(owner[1])):
+            with contextlib.suppress(psycopg2.errors.ObjectNotInPrerequisiteState):  # another process is dropping these
+                _execute("DROP TABLESPACE IF EXISTS {}", name)
+                shutil.rmtree(MEMORY / name, ignore_errors=True)

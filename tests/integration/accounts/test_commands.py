@@ -8,8 +8,6 @@ from collections.abc import Callable
 from subprocess import CompletedProcess
 from typing import Any
 
-import pytest
-
 from tests.serving import Site
 
 Run = Callable[..., "CompletedProcess[str]"]
@@ -45,9 +43,9 @@ def test_password_of_the_demo_admin_is_not_for_everybody(run: Run) -> None:
     assert run("create_demo_admin").stdout == "demo@example.com, password as you have set it\n"
 
 
-@pytest.mark.parametrize("arguments", [("nobody",), ("demo-admin", "--days", "0"), ("demo-admin", "--days", "9999")])
-def test_token_that_cannot_be(run: Run, arguments: tuple[str, ...]) -> None:
+def test_token_that_cannot_be(run: Run) -> None:
     run("create_demo_admin")
-    refused = run("create_token", *arguments)
-    assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr.startswith("CommandError:")
+    for arguments in (("nobody",), ("demo-admin", "--days", "0"), ("demo-admin", "--days", "9999")):
+        refused = run("create_token", *arguments)
+        assert (refused.returncode, refused.stdout) == (1, ""), arguments
+        assert refused.stderr.startswith("CommandError:")
