@@ -171,13 +171,6 @@ def kafka_prefix(_prefixes: Iterator[str]) -> str:
     return next(_prefixes)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All in one test process, so that one broker is started, which takes its seconds."""
-    for item in items:
-        if {"apache_kafka", "broker"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("kafka"))
-
-
 def apache_kafka_jars() -> Path:
     """The folder with its jars, fetched if need be; skips where that cannot be."""
     for program in ("java", "mvn"):

@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 
-pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("many-users")]
+pytestmark = pytest.mark.django_db
 
 USERS = 100_000  # many times what a search may find: with fewer, reading them all is the cheapest plan
 MAKE = """
