@@ -1,14 +1,12 @@
 """
 Worker processes of one command.
 
-The parent never computes with polars, so it may fork at any time: children start in milliseconds with everything
-imported. A child that dies is replaced; its chunk is claimed again at once, because its database backend is gone.
+The parent never computes with polars, so it may fork at any time. A child that dies is replaced; its chunk is claimed
+again at once, because its database backend is gone.
 """
 
-import ctypes
 import os
 import pickle
-import signal
 import socket
 import sys
 import time
@@ -23,8 +21,9 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Final, TypeVar
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection, connections
+from django.db import InterfaceError, OperationalError, connection
 
+from config.kernel import processes
 from ingestion.clock import utc_now
 from ingestion.errors import ImportNotPausableError, SourceDiffersError
 from ingestion.job import Job
@@ -39,42 +38,18 @@ from ingestion.worker import ChunkWorker, open_for_work
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 
-PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 DATABASE_PATIENCE_SECONDS: Final = 60
 """How long a process waits for a database that went away before it gives up."""
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to end this process with its parent, however that one ends (Linux; elsewhere a no-op)."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _enter_child(parent: int) -> None:
-    """What every child does first: leave Ctrl-C to the parent, end with it, and forget the parent's connections."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # Workers are as many as processors already: one thread each.
-    os.environ.setdefault("POLARS_MAX_THREADS", "1")
-    die_with_parent()
-    if os.getppid() != parent:
-        os._exit(1)
-    # Only forgotten, not closed: the sockets are the parent's. psycopg closes nothing that another process opened.
-    for alias in connections:
-        connections[alias].connection = None
-
-
 def spawn(target: Callable[[], None], *, name: str) -> BaseProcess:
-    """Fork a process that runs `target`."""
-    parent = os.getpid()
+    """Fork a process that runs `target` with one thread of polars: workers are as many as processors already."""
 
     def run() -> None:
-        _enter_child(parent)
+        os.environ.setdefault("POLARS_MAX_THREADS", "1")
         target()
 
-    process = get_context("fork").Process(target=run, name=name, daemon=True)
-    process.start()
-    return process
+    return processes.spawn(run, name=name)
 
 
 def call_in_process(function: Callable[[], Result], *, name: str) -> Result:

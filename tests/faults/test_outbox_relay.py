@@ -121,12 +121,12 @@ def test_stopped_past_its_lease_and_resumed(relays: Relays, cursor: Any) -> None
     relays.broker.freeze()  # so that it has something in flight
     ids += change(cursor, keys, 2)
     wait_until(lambda: in_flight(cursor), relays.log)
-    stopped.send_signal(signal.SIGSTOP)
+    os.killpg(stopped.pid, signal.SIGSTOP)
     relays.broker.thaw()
     relays.start(**SHORT_LEASE)
     ids += change(cursor, keys, 3)
     relays.wait_for(ids)
-    stopped.send_signal(signal.SIGCONT)
+    os.killpg(stopped.pid, signal.SIGCONT)
     wait_until(lambda: "lane_lost" in relays.log(), relays.log)
     ids += change(cursor, keys, 4)
     assert_in_order(relays.wait_for(ids), 1, 2, 3, 4)
@@ -274,9 +274,9 @@ def test_everything_breaks_while_many_write(relays: Relays, connect: Connect) ->
             threading.Event().wait(0.5)
             relays.broker.thaw()
         elif turn % 2:
-            relay.process.send_signal(signal.SIGSTOP)
+            os.killpg(relay.process.pid, signal.SIGSTOP)
             threading.Event().wait(0.5)
-            relay.process.send_signal(signal.SIGCONT)
+            os.killpg(relay.process.pid, signal.SIGCONT)
         else:
             relay.kill()
         for each in crew:

@@ -1,6 +1,6 @@
 """
-A relay process: one loop for the lanes of single orders, one for those of bulk loads, each in a thread with its own
-producer and its own connection, so that a load of millions does not delay a single order.
+A relay: one loop for the lanes of single orders, one for those of bulk loads, so that a load of millions does not delay
+a single order. Each has a process, for threads would wait for each other's Python.
 """
 
 import gc
@@ -11,7 +11,9 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
+from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Final
 
@@ -23,6 +25,7 @@ from kafka import KafkaAdminClient
 from config.kernel.kafka.admin import TopicState, administration, topic_create, topic_states
 from config.kernel.kafka.clients import KafkaUnreachableError
 from config.kernel.kafka.topics import topic_name
+from config.kernel.processes import spawn
 from orders.outbox.lanes import BULK_LANES, ORDER_LANES
 from orders.outbox.partitioning import generation_begin, generations, newest
 from orders.outbox.partitions import tend_partitions
@@ -33,12 +36,11 @@ from orders.outbox.relay.loop import Loop
 log = structlog.get_logger(__name__)
 
 TOPICS: Final = ("orders", "imports")
-ORDERS_POLL_SECONDS: Final = 0.05
-BULK_POLL_SECONDS: Final = 0.25
+ORDERS_POLL_SECONDS: Final = 0.025
+BULK_POLL_SECONDS: Final = 0.15
+BULK_NICENESS: Final = 5
+"""The relay of bulk loads lets that of single orders go first on a busy processor."""
 END_SECONDS: Final = 20.0
-SWITCH_SECONDS: Final = 0.0005
-"""After which a thread that computes lets another one. A single order needs a dozen turns beside a bulk load that never
-waits; with Python's 5 ms each they would add up."""
 TICK_SECONDS: Final = 0.5
 CREATED_SECONDS: Final = 15.0
 """For the broker to know of topics that were just made."""
@@ -56,7 +58,6 @@ class RelayProcess:
         self._until_empty = until_empty
         self._create_topics = create_topics or not settings.KAFKA_BOOTSTRAP_SERVERS
         self._end = threading.Event()
-        self._failed = False
         self._name = f"{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(4)}"
 
     def run(self) -> bool:
@@ -67,32 +68,37 @@ class RelayProcess:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        threads = [
-            threading.Thread(target=self._relay, args=("orders", ORDER_LANES), daemon=True),
-            threading.Thread(target=self._relay, args=("bulk", BULK_LANES), daemon=True),
-        ]
         _spare_the_collector()
-        sys.setswitchinterval(SWITCH_SECONDS)
         log.info("relay_started", relay=self._name, producer=settings.OUTBOX_PRODUCER)
-        for thread in threads:
-            thread.start()
-        self._tend_until_end(threads)
-        for thread in threads:
-            thread.join(END_SECONDS / len(threads))
-        stuck = any(thread.is_alive() for thread in threads)
-        log.info("relay_ended", relay=self._name, failed=self._failed, stuck=stuck)
-        return not self._failed and not stuck
+        relays = [
+            spawn(partial(self._relay, group, lanes), name=f"relay-{group}")
+            for group, lanes in (("orders", ORDER_LANES), ("bulk", BULK_LANES))
+        ]
+        self._tend_until_end(relays)
+        stuck = _end(relays, seconds=END_SECONDS)
+        # One may be told to end before it can heed it.
+        failed = any(relay.exitcode not in (0, -signal.SIGTERM) for relay in relays)
+        log.info("relay_ended", relay=self._name, failed=failed, stuck=stuck)
+        return not failed
 
-    def _tend_until_end(self, threads: list[threading.Thread]) -> None:
-        """Look after the partitions at once, for this may be a short run, and every hour, as long as the loops run."""
+    def _tend_until_end(self, relays: Sequence[BaseProcess]) -> None:
+        """
+        Look after the partitions at once, for this may be a short run, and every hour, until told to end, or until one
+        of the relays failed, or all of them are through.
+        """
         _tend()
         tend_at = time.monotonic() + TEND_SECONDS
-        while any(thread.is_alive() for thread in threads) and not self._end.wait(TICK_SECONDS):
+        while not self._end.wait(TICK_SECONDS):
+            if any(relay.exitcode for relay in relays) or not any(relay.is_alive() for relay in relays):
+                return
             if time.monotonic() >= tend_at:
                 tend_at = time.monotonic() + TEND_SECONDS
                 _tend()
 
     def _relay(self, group: str, lanes: range) -> None:
+        """The body of a relay: its exit status says whether all went well."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        os.nice(0 if group == "orders" else BULK_NICENESS)
         try:
             Loop(
                 name=group,
@@ -105,17 +111,27 @@ class RelayProcess:
             ).run(until_empty=self._until_empty)
         except (UnrecoverableError, KafkaUnreachableError) as error:
             log.error("relay_cannot_go_on", lanes=group, error=str(error))
-            self._fail()
+            sys.exit(1)
         except Exception:
             log.exception("relay_failed", lanes=group)
-            self._fail()
-
-    def _fail(self) -> None:
-        self._failed = True
-        self._end.set()
+            sys.exit(1)
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self._end.set()
+
+
+def _end(relays: Sequence[BaseProcess], *, seconds: float) -> bool:
+    """Tell them to end and wait for it, at most so long; whether one had to be killed."""
+    until = time.monotonic() + seconds
+    for relay in relays:
+        relay.terminate()
+    for relay in relays:
+        relay.join(max(0.0, until - time.monotonic()))
+    stuck = [relay for relay in relays if relay.is_alive()]
+    for relay in stuck:
+        relay.kill()
+        relay.join()
+    return bool(stuck)
 
 
 def _spare_the_collector() -> None:
