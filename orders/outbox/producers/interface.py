@@ -7,6 +7,7 @@ was refused something is finished, because what it has in flight behind it is in
 go on from the last saved position; what is sent again has the same id.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from orders.outbox.events import Event
@@ -28,7 +29,7 @@ class Producer(Protocol):
     """
     Sends in order. Not for several threads.
 
-    Each method but `close` may raise UnrecoverableError, each but `send` and `close` RefusedError.
+    Each method but `close` may raise UnrecoverableError, each but `send`, `send_all` and `close` RefusedError.
     """
 
     sent: int
@@ -42,6 +43,16 @@ class Producer(Protocol):
             partition: of the event's topic.
         Raises:
             PoisonEventError: it is too large for its topic. Nothing was sent, and nothing else is affected.
+        """
+
+    def send_all(self, events: Sequence[Event], partition: Callable[[Event], int]) -> None:
+        """
+        Hand over events in this order, quicker than one by one.
+
+        Args:
+            partition: of an event.
+        Raises:
+            PoisonEventError: as for `send`; those before it were sent, as `sent` says, it and those after it not.
         """
 
     def settled(self) -> int:

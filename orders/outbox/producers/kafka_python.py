@@ -8,6 +8,7 @@ sizes are checked before; `flush` tells of no failure, so every future is looked
 
 import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from kafka import KafkaProducer
@@ -90,6 +91,10 @@ class KafkaPythonProducer:
             raise UnrecoverableError(f"kafka-python does not send: {error or type(error).__name__}") from error
         self._pending.append(future)
         self.sent += 1
+
+    def send_all(self, events: Sequence[Event], partition: Callable[[Event], int]) -> None:
+        for event in events:
+            self.send(event, partition(event))
 
     def settled(self) -> int:
         pending = self._pending

@@ -7,17 +7,16 @@ from itertools import islice
 from typing import Final
 
 import structlog
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, DataError, InterfaceError
 
 from orders.outbox import batches
-from orders.outbox.batches import Batch, StoredEntry
+from orders.outbox.batches import Batch, Fetched, Page, StoredEntry
 from orders.outbox.events import Event
 from orders.outbox.expansion import expanded
 from orders.outbox.leases import Lease
 
 log = structlog.get_logger(__name__)
 
-BULK: Final = "bulk"
 AHEAD_BYTES: Final = 2 << 20
 """A page with more is not followed by one that is read ahead, so that memory stays bounded."""
 
@@ -62,7 +61,7 @@ class Feed:
     def __init__(self, lease: Lease, *, valid_until: float, ahead: Executor) -> None:
         self.lease = lease
         self._ahead = ahead
-        self._next: Future[list[StoredEntry]] | None = None
+        self._next: Future[Fetched] | None = None
         self.valid_until = valid_until
         self.batch: Batch | None = None
         self.exhausted = False
@@ -72,23 +71,20 @@ class Feed:
         """Why it is to be halted then, instead."""
         self.pending = 0
         """Parcels that were handed out and are not saved."""
-        self._entries: list[StoredEntry] = []
+        self._entry: StoredEntry | None = None  # it comes next, and has to be expanded
         self._expanding: tuple[StoredEntry, Iterator[tuple[int, Event]]] | None = None
         self._read: int | None = None  # the last entry that was read
         self._done = 0  # the last entry that was handed out as a whole
 
-    def open(self) -> bool:
-        """Go on with the batch that was begun, or begin one; whether there is any. Raises LeaseLostError."""
+    def open(self, batch: Batch) -> None:
+        """Go on with a batch that was begun before, or just now."""
         self.forget()
-        self.batch = batches.open_batch(self.lease)
-        if self.batch is not None:
-            self._done = self.batch.after_id
-        return self.batch is not None
+        self.batch, self._done = batch, batch.after_id
 
     def forget(self) -> None:
         """Begin again where it was saved."""
         self.batch, self.exhausted, self.pending = None, False, 0
-        self._entries, self._expanding, self._read, self._done = [], None, None, 0
+        self._entry, self._expanding, self._read, self._done = None, None, None, 0
         self._next = None
 
     def next_parcel(self, *, limit: int) -> Parcel | None:
@@ -96,13 +92,15 @@ class Feed:
         The next events; None: the batch has no more.
 
         Args:
-            limit: so many events at most, or entries.
+            limit: so many events at most.
         Raises:
             UnreadableError: an entry is damaged, or whoever makes it into events fails with it.
         """
         assert self.batch is not None
         try:
             return self._next_parcel(limit)
+        except DataError as error:
+            raise UnreadableError(f"What follows entry {self._read or self._done} cannot be read: {error}") from error
         except (DatabaseError, InterfaceError):
             raise
         except Exception as error:
@@ -112,53 +110,42 @@ class Feed:
             raise UnreadableError(f"{what} cannot be read: {type(error).__name__}: {error}") from error
 
     def _next_parcel(self, limit: int) -> Parcel | None:
-        assert self.batch is not None
         if self._expanding is not None:
             return self._noted(self._expand(limit))
-        if not self._entries:
-            self._entries = self._page(limit)
-            if not self._entries:
+        if self._entry is None:
+            page = self._page(limit)
+            if page is None:
                 self.exhausted = True
                 return None
-        parcel = self._whole_entries() or self._begin_expanding(limit)
-        return self._noted(parcel)
+            self._entry = page.entry
+            if page.events:
+                self._done = page.until_id
+                return self._noted(Parcel(page.events, self._done, 0))
+        return self._noted(self._begin_expanding(limit))
 
-    def _page(self, limit: int) -> list[StoredEntry]:
-        """The next entries; those after them are begun to be read, unless they may be big."""
+    def _page(self, limit: int) -> Page | None:
+        """The next entries; those after them are begun to be fetched, unless they may be big."""
         assert self.batch is not None
-        if self._next is None:
-            page = batches.entries(self.batch, limit=limit, after_id=self._read)
-        else:
-            page, self._next = self._next.result(), None
-        if page:
-            self._read = page[-1].id
-            small = page[0].kind != BULK and sum([len(entry.event.data) for entry in page]) <= AHEAD_BYTES
+        begun, self._next = self._next, None
+        fetched = begun.result if begun is not None else None
+        page = batches.read_page(self.batch, limit=limit, after_id=self._read, fetched=fetched)
+        if page is not None:
+            self._read = page.last_id
+            small = page.entry is None and sum([len(event.data) for event in page.events]) <= AHEAD_BYTES
             if small and self._read < self.batch.until_id:
-                self._next = self._ahead.submit(batches.entries, self.batch, limit=limit, after_id=self._read)
+                self._next = self._ahead.submit(batches.fetch, self.batch, limit=limit, after_id=self._read)
         return page
 
     def _noted(self, parcel: Parcel) -> Parcel:
         assert self.batch is not None
-        self.exhausted = not self._entries and self._expanding is None and self._done >= self.batch.until_id
+        self.exhausted = self._entry is None and self._expanding is None and self._done >= self.batch.until_id
         return parcel
 
-    def _whole_entries(self) -> Parcel | None:
-        """The entries up to the first that has to be expanded."""
-        found = self._entries
-        plain = len(found)
-        for place, (_, kind, _, event) in enumerate(found):
-            if kind == BULK or not event.data:
-                plain = place
-                break
-        if not plain:
-            return None
-        self._entries, self._done = found[plain:], found[plain - 1].id
-        return Parcel([event for _, _, _, event in found[:plain]], self._done, 0)
-
     def _begin_expanding(self, limit: int) -> Parcel:
-        entry = self._entries.pop(0)
-        batch = self.batch
+        entry, batch = self._entry, self.batch
+        assert entry is not None
         assert batch is not None
+        self._entry = None
         sent = batch.after_event if self._done == batch.after_id else 0
         self._expanding = entry, expanded(entry, after_event=sent)
         return self._expand(limit)

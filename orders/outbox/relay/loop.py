@@ -25,7 +25,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, InternalError, OperationalError, connection
 
 from orders.outbox import leases
-from orders.outbox.batches import close, lanes_with_news, save, visible_now
+from orders.outbox.batches import close, lanes_with_news, open_batches, save, visible_now
 from orders.outbox.halted_lanes import halt_lane
 from orders.outbox.leases import Lease, LeaseLostError
 from orders.outbox.models import Lane
@@ -40,12 +40,16 @@ log = structlog.get_logger(__name__)
 PARCEL_EVENTS: Final = 1_000
 CAREFUL_EVENTS: Final = 50
 """Of a parcel whose events go alone, so that leases are renewed in time."""
-WINDOW_EVENTS: Final = 20_000
+WINDOW_EVENTS: Final = 50_000
 """In flight at most, and a parcel more."""
 WINDOW_BYTES: Final = 32 << 20
 WAIT_SECONDS: Final = 0.05
 """For the broker, before the other things are looked after again."""
+MOST_ASLEEP_SECONDS: Final = 0.5
+"""Until it sees that it is told to end."""
 CLAIM_SECONDS: Final = 3.0
+BUSY_SECONDS: Final = 2.0
+IDLE_FACTOR: Final = 4
 GENERATIONS_SECONDS: Final = 10.0
 """Between two looks at how many partitions count; new ones are announced a minute before."""
 DATABASE_ERRORS: Final = (OperationalError, InterfaceError, InternalError)
@@ -64,7 +68,7 @@ class Loop:
         owner: unlike those of all other loops.
         connect: makes a producer; raises UnrecoverableError.
         told_to_end: asked often.
-        poll_seconds: between two looks for news.
+        poll_seconds: between two looks for news; IDLE_FACTOR times as long when there was none for BUSY_SECONDS.
         sends_held: whether it also sends what was held of keys that were released.
     """
 
@@ -88,7 +92,7 @@ class Loop:
         self._feeds: dict[int, Feed] = {}
         self._window = Window(most_bytes=WINDOW_BYTES)
         self._seen = ""  # a snapshot in which no idle lane had news
-        self._claim_at = self._renew_at = self._news_at = self._generations_at = 0.0
+        self._claim_at = self._renew_at = self._news_at = self._found_at = self._generations_at = 0.0
         self._sender = Sender(connect, sends_held=sends_held, stall_seconds=float(settings.OUTBOX_STALL_SECONDS))
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-ahead")
 
@@ -218,18 +222,22 @@ class Loop:
 
     def _find_news(self) -> None:
         now = time.monotonic()
-        idle = [feed for feed in self._feeds.values() if feed.batch is None and not feed.leaving]
-        if not idle or now < self._news_at:
+        if now < self._news_at:
             return
-        self._news_at = now + self._poll_seconds
+        self._news_at = now + self._poll_seconds * (1 if now < self._found_at + BUSY_SECONDS else IDLE_FACTOR)
+        idle = [feed for feed in self._feeds.values() if feed.batch is None and not feed.leaving]
+        if not idle:
+            return
         seen = visible_now()
         if seen == self._seen:
             return
         found = lanes_with_news([feed.lease for feed in idle])
-        for lease in found:
-            self._feeds[lease.lane].open()
         if not found:
             self._seen = seen
+            return
+        self._found_at = now
+        for lane, batch in open_batches(found).items():
+            self._feeds[lane].open(batch)
 
     def _send_parcels(self) -> bool:
         sent = False
@@ -295,7 +303,7 @@ class Loop:
         if self._sender.in_flight:
             self._sender.wait(WAIT_SECONDS)
         else:
-            time.sleep(max(0.0, min(self._poll_seconds, self._news_at - time.monotonic())))
+            time.sleep(max(0.0, min(MOST_ASLEEP_SECONDS, self._news_at - time.monotonic())))
 
     def _is_empty(self) -> bool:
         """No lane has anything to send, whoever has it; those that are halted as a whole do not count."""

@@ -102,15 +102,14 @@ class Sender:
         return self.sent - before
 
     def _send_quickly(self, events: Sequence[Event]) -> None:
-        send, partition = self._producer.send, self.partition
-        for place, event in enumerate(events):
-            try:
-                send(event, partition(event))
-            except PoisonEventError as error:
-                self._halt(event, str(error))
-                for later in events[place + 1 :]:
-                    self._send_or_hold(later)
-                return
+        before = self._producer.sent
+        try:
+            self._producer.send_all(events, self.partition)
+        except PoisonEventError as error:
+            place = self._producer.sent - before
+            self._halt(events[place], str(error))
+            for later in events[place + 1 :]:
+                self._send_or_hold(later)
 
     def _send_or_hold(self, event: Event) -> None:
         key = event.topic, event.key

@@ -35,33 +35,40 @@ FROM (
 WHERE l.lane = %(lane)s AND l.owner = %(owner)s AND l.epoch = %(epoch)s AND n.first IS NOT NULL
 RETURNING l.batch::text, l.after_id, l.until_id;
 
--- name: entries
--- The next entries of a batch, by id. The columns from `topic` on are those of an event. Payloads are left out (null) from
--- where they would be too much together, so that a page fits into memory whatever stands in it.
-SELECT id, kind, orders,
-       CASE kind WHEN 'import' THEN 'imports' ELSE 'orders' END AS topic,
-       CASE kind WHEN 'order' THEN key || ':' || version
-                 WHEN 'import' THEN 'import:' || key || ':' || (convert_from(payload, 'UTF8')::json ->> 'state')
-                 ELSE source END AS event_id,
-       type, key, version, partition_key, placed_at, time,
-       CASE WHEN sum(octet_length(payload)) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) <= %(bytes)s
-            THEN payload END AS payload
-FROM outbox_entry
-WHERE lane = %(lane)s AND id > %(after_id)s AND id <= %(until_id)s
-  AND pg_visible_in_snapshot(xid, %(batch)s::pg_snapshot)
-  AND pg_visible_in_snapshot(xid, %(position)s::pg_snapshot) IS NOT TRUE
-ORDER BY id LIMIT %(limit)s;
+-- name: page
+-- The next entries of a batch by id, as one row: of each column the values of all of them, put together with a character
+-- that none has; for a client that is a fifth of the work of reading rows. Big payloads are left out (empty), so that a
+-- page fits into memory whatever stands in it; those of bulk entries always. From `event_id` on: what an event has.
+SELECT string_agg(id::text, E'\x1f'), string_agg(kind, E'\x1f'),
+       string_agg(CASE kind WHEN 'order' THEN key || ':' || version
+                            WHEN 'import' THEN 'import:' || key || ':' || (convert_from(payload, 'UTF8')::json ->> 'state')
+                            ELSE source END, E'\x1f') AS event_id,
+       string_agg(type, E'\x1f'), string_agg(key, E'\x1f'), string_agg(coalesce(version, 1)::text, E'\x1f'),
+       string_agg(partition_key, E'\x1f'),
+       string_agg(coalesce(date_part('epoch', placed_at), 0)::text, E'\x1f'), string_agg(time, E'\x1f'),
+       string_agg(CASE WHEN octet_length(payload) <= %(big)s AND kind <> 'bulk' THEN convert_from(payload, 'UTF8') ELSE '' END, E'\x1f')
+FROM (
+    SELECT * FROM outbox_entry
+    WHERE lane = %(lane)s AND id > %(after_id)s AND id <= %(until_id)s
+      AND pg_visible_in_snapshot(xid, %(batch)s::pg_snapshot)
+      AND pg_visible_in_snapshot(xid, %(position)s::pg_snapshot) IS NOT TRUE
+    ORDER BY id LIMIT %(limit)s
+) e;
 
 -- name: payload
 SELECT payload FROM outbox_entry WHERE lane = %(lane)s AND id = %(id)s;
 
 -- name: save
+-- Not flushed: what a crash of the database loses of it is sent again, and what is flushed later flushes it, too.
+SET LOCAL synchronous_commit = off;
 UPDATE outbox_lane
 SET after_id = %(after_id)s, after_event = %(after_event)s, acknowledged_at = clock_timestamp(),
     published = published + %(acknowledged)s
 WHERE lane = %(lane)s AND owner = %(owner)s AND epoch = %(epoch)s AND batch::text = %(batch)s;
 
 -- name: close
+-- Not flushed, as `save`.
+SET LOCAL synchronous_commit = off;
 UPDATE outbox_lane
 SET position = batch, batch = NULL, after_id = 0, after_event = 0, until_id = 0, acknowledged_at = clock_timestamp(),
     published = published + %(acknowledged)s

@@ -17,7 +17,7 @@ from config.kernel import caching
 from orders.drafts import Amendment, LineDraft, OrderDraft
 from orders.events import CANCELLED, PLACED, EventsMissingError, expand, keep_pending, placed_in_bulk, tell
 from orders.models import Item, Order, OrderLine
-from orders.outbox.batches import close, entries, lanes_with_news, open_batch
+from orders.outbox.batches import close, lanes_with_news, open_batch, read_page
 from orders.outbox.events import Event
 from orders.outbox.expansion import expanded
 from orders.outbox.models import Entry, Receipt
@@ -174,7 +174,10 @@ def test_a_change_between_expansion_and_acknowledgement(reader: Reader) -> None:
     (lease,) = lanes_with_news(reader.leases)
     batch = open_batch(lease)
     assert batch is not None
-    sent = [event for entry in entries(batch, limit=10) for _, event in expanded(entry)]
+    page = read_page(batch, limit=10)
+    assert page is not None
+    assert page.entry is not None
+    sent = [event for _, event in expanded(page.entry)]
     amend("o1", "DE")
     close(lease, batch)
     assert Receipt.objects.get().published_at is not None

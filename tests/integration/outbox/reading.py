@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from orders.outbox.batches import Batch, close, entries, lanes_with_news, open_batch, save
+from orders.outbox.batches import Batch, close, lanes_with_news, open_batch, read_page, save
 from orders.outbox.events import Event
 from orders.outbox.expansion import expanded
 from orders.outbox.lanes import ALL_LANES
@@ -38,13 +38,15 @@ class Reader:
 
     def send(self, lease: Lease, batch: Batch) -> None:
         """All of a batch, saving after each page."""
-        while page := entries(batch, limit=self.page):
-            sent = 0
-            for entry in page:
-                for _, event in expanded(entry, after_event=batch.after_event if entry is page[0] else 0):
-                    self.events.append(event)
-                    sent += 1
-            batch = save(lease, batch, after_id=page[-1].id, acknowledged=sent)
+        while page := read_page(batch, limit=self.page):
+            sent = len(page.events)
+            self.events += page.events
+            if page.entry is not None:
+                begun = batch.after_event if not page.events else 0
+                rest = [event for _, event in expanded(page.entry, after_event=begun)]
+                sent += len(rest)
+                self.events += rest
+            batch = save(lease, batch, after_id=page.last_id, acknowledged=sent)
         close(lease, batch)
 
 

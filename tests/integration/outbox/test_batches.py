@@ -13,16 +13,27 @@ from django.db import connection
 
 from orders.outbox import batches
 from orders.outbox.append import queries
-from orders.outbox.batches import close, entries, lanes_with_news, open_batch, save
+from orders.outbox.batches import Batch, Page, close, lanes_with_news, open_batch, read_page, save
 from orders.outbox.bulk import encode
 from orders.outbox.expansion import expanded
 from orders.outbox.leases import LeaseLostError, claim
 from orders.outbox.models import Entry, Lane, Receipt
+from orders.outbox.relay.loop import PARCEL_EVENTS, WINDOW_BYTES
 from tests.integration.outbox.reading import Reader, by_key
 from tests.integration.outbox.writing import write, write_all
 
 Connect = Callable[[], Any]
 EVERYBODY_SECONDS = 60
+
+
+def page(batch: Batch, *, limit: int, after_id: int | None = None) -> Page:
+    found = read_page(batch, limit=limit, after_id=after_id)
+    assert found is not None
+    return found
+
+
+def versions(page: Page) -> list[int]:
+    return [event.version for event in page.events]
 
 
 def test_an_entry_is_sent_once(reader: Reader, connect: Connect) -> None:
@@ -79,7 +90,7 @@ def test_a_batch_stays_the_same_while_others_commit(reader: Reader, connect: Con
     write_all(writer, ["o1"])
     again = open_batch(lease)
     assert again == first
-    assert len(entries(again, limit=10)) == 1
+    assert len(page(again, limit=10).events) == 1
     close(lease, again)
     assert len(reader.drain()) == 2
 
@@ -92,16 +103,16 @@ def test_a_batch_goes_on_where_it_was_saved(reader: Reader, connect: Connect) ->
     (lease,) = lanes_with_news(reader.leases)
     batch = open_batch(lease)
     assert batch is not None
-    page = entries(batch, limit=8)
-    save(lease, batch, after_id=page[-1].id, acknowledged=8)
+    first = page(batch, limit=8)
+    save(lease, batch, after_id=first.until_id, acknowledged=8)
     resumed = open_batch(lease)
     assert resumed is not None
-    assert [entry.event.version for entry in entries(resumed, limit=100)] == list(range(9, 21))
-    assert [entry.event.version for entry in entries(resumed, limit=2, after_id=page[-1].id + 3)] == [12, 13]
+    assert versions(page(resumed, limit=100)) == list(range(9, 21))
+    assert versions(page(resumed, limit=2, after_id=first.until_id + 3)) == [12, 13]
 
 
 def test_a_big_entry_ends_its_page(reader: Reader, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "PAGE_BYTES", 1000)
+    monkeypatch.setattr(batches, "BIG_BYTES", 1000)
     big = f'"{"x" * 2000}"'
     with connect().cursor() as cursor:
         for version, data in enumerate(["1", "2", big, big, "5"], start=1):
@@ -110,29 +121,60 @@ def test_a_big_entry_ends_its_page(reader: Reader, connect: Connect, monkeypatch
     batch = open_batch(lease)
     assert batch is not None
     read, pages = batch.after_id, []
-    while page := entries(batch, limit=100, after_id=read):
-        pages.append([entry.event.data.decode() for entry in page])
-        read = page[-1].id
+    while found := read_page(batch, limit=100, after_id=read):
+        pages.append([event.data.decode() for event in found.events])
+        read = found.last_id
     assert pages == [["1", "2", big], [big], ["5"]]
 
 
-def test_many_entries_that_are_not_big_alone_make_no_big_page(reader: Reader, connect: Connect) -> None:
-    data = f'"{"x" * 64_000}"'
+def test_entries_that_are_nearly_big_make_no_huge_page(reader: Reader, connect: Connect) -> None:
+    data = f'"{"x" * (batches.BIG_BYTES - 2)}"'
     with connect().cursor() as cursor:
         cursor.execute("BEGIN")
         for version in range(1, 81):
             write(cursor, "o1", version, data=data)
+        write(cursor, "o1", 81, data=f"[{data}]")
         cursor.execute("COMMIT")
     (lease,) = lanes_with_news(reader.leases)
     batch = open_batch(lease)
     assert batch is not None
-    read, pages = batch.after_id, []
-    while page := entries(batch, limit=1000, after_id=read):
-        pages.append([entry.event.version for entry in page])
-        read = page[-1].id
-    assert all(len(versions) * len(data) <= batches.PAGE_BYTES + len(data) for versions in pages)
-    assert [version for versions in pages for version in versions] == list(range(1, 81))
-    assert len(pages) < 5
+    first = page(batch, limit=50)
+    second = page(batch, limit=50, after_id=first.last_id)
+    assert versions(first) + versions(second) == list(range(1, 82))
+    assert PARCEL_EVENTS * batches.BIG_BYTES <= WINDOW_BYTES / 4
+
+
+def test_entries_of_all_kinds_in_one_lane(reader: Reader, connect: Connect) -> None:
+    """Old ones without data and those that hold what no text may hold are among them."""
+    with connect().cursor() as cursor:
+        for version in range(1, 9):
+            write(cursor, "o1", version, data=f'{{"version":{version}}}')
+    numbers = list(Entry.objects.order_by("id").values_list("id", flat=True))
+    Entry.objects.filter(id=numbers[1]).update(payload=b"")
+    Entry.objects.filter(id=numbers[3]).update(payload=b"\x1f\xff")
+    Entry.objects.filter(id=numbers[4]).update(kind="import", key="7", payload=b'{"state":"completed"}')
+    Entry.objects.filter(id=numbers[5]).update(type="odd\x1ftype")
+    Entry.objects.filter(id=numbers[7]).update(kind="bulk", source="import:1/0", payload=b"SB1")
+    (lease,) = lanes_with_news(reader.leases)
+    batch = open_batch(lease)
+    assert batch is not None
+    read = batch.after_id
+    found: list[tuple[str, str, bytes]] = []
+    while step := read_page(batch, limit=100, after_id=read):
+        found += [(event.topic, event.id, event.data) for event in step.events]
+        if step.entry is not None:
+            found.append((step.entry.kind, step.entry.event.id, step.entry.event.data))
+        read = step.last_id
+    assert found == [
+        ("orders", "o1:1", b'{"version":1}'),
+        ("order", "o1:2", b""),
+        ("orders", "o1:3", b'{"version":3}'),
+        ("orders", "o1:4", b"\x1f\xff"),
+        ("imports", "import:7:completed", b'{"state":"completed"}'),
+        ("orders", "o1:6", b'{"version":6}'),
+        ("orders", "o1:7", b'{"version":7}'),
+        ("bulk", "import:1/0", b"SB1"),
+    ]
 
 
 def test_a_new_lane_begins_with_what_is_there(database: str, connect: Connect) -> None:
@@ -190,8 +232,9 @@ def test_a_bulk_entry_goes_on_in_its_middle(reader: Reader, bulk: Callable[..., 
     (lease,) = lanes_with_news(reader.leases)
     batch = open_batch(lease)
     assert batch is not None
-    (entry,) = entries(batch, limit=10)
-    assert (entry.kind, entry.orders) == ("bulk", 9)
+    entry = page(batch, limit=10).entry
+    assert entry is not None
+    assert entry.kind == "bulk"
     batch = save(lease, batch, after_id=batch.after_id, after_event=4, acknowledged=4)
     assert open_batch(lease) == batch
     assert Receipt.objects.get().published_at is None
@@ -209,7 +252,8 @@ def test_orders_that_moved_on_leave_gaps(reader: Reader, bulk: Callable[..., Non
     (lease,) = lanes_with_news(reader.leases)
     batch = open_batch(lease)
     assert batch is not None
-    (entry,) = entries(batch, limit=10)
+    entry = page(batch, limit=10).entry
+    assert entry is not None
     assert [(number, event.id) for number, event in expanded(entry)] == [(2, "b:1"), (4, "d:1")]
     assert [number for number, _ in expanded(entry, after_event=2)] == [4]
 

@@ -1,6 +1,7 @@
 """The relay's loop with a producer that does as the test wishes."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from django.test import override_settings
 from orders.outbox.append import append_bulk
 from orders.outbox.events import Event
 from orders.outbox.lanes import ALL_LANES
+from orders.outbox.leases import claim
 from orders.outbox.models import Decision, Entry, HaltedKey, HeldEvent, Lane, Receipt, Relay
 from orders.outbox.partitioning import generation_begin
 from orders.outbox.producers.interface import RefusedError, UnrecoverableError
@@ -54,6 +56,10 @@ class Producer:
         self._queue.append(event.id)
         self.sent += 1
 
+    def send_all(self, events: Sequence[Event], partition: Callable[[Event], int]) -> None:
+        for event in events:
+            self.send(event, partition(event))
+
     def settled(self) -> int:
         if self._broker.gone:
             raise UnrecoverableError("gone")
@@ -77,7 +83,7 @@ class Producer:
         self.closed = True
 
 
-def loop(broker: Broker, *, told_to_end: Callable[[], bool] | None = None) -> Loop:
+def loop(broker: Broker, *, told_to_end: Callable[[], bool] | None = None, poll_seconds: float = 0.0) -> Loop:
     """It ends after many steps in any case."""
     steps = iter(range(STEPS))
     return Loop(
@@ -86,7 +92,7 @@ def loop(broker: Broker, *, told_to_end: Callable[[], bool] | None = None) -> Lo
         owner="me",
         connect=broker.connect,
         told_to_end=told_to_end or (lambda: next(steps, None) is None),
-        poll_seconds=0.0,
+        poll_seconds=poll_seconds,
         sends_held=True,
     )
 
@@ -112,6 +118,18 @@ def test_the_refused_event_is_found_behind_others_that_were_acknowledged(connect
     write(cursor, "later")
     loop(broker).run(until_empty=True)
     assert broker.taken[-1] == "later:1"
+
+
+def test_a_relay_without_lanes_waits_quietly(connect: Connect) -> None:
+    claim("other", lanes=ALL_LANES, most=len(ALL_LANES), seconds=600)
+    end, asked = time.monotonic() + 1, []
+
+    def told_to_end() -> bool:
+        asked.append(time.monotonic())
+        return asked[-1] > end
+
+    loop(Broker(), told_to_end=told_to_end, poll_seconds=0.05).run()
+    assert 1 < len(asked) < 50
 
 
 def test_who_cannot_go_on_leaves_its_lanes_to_others(connect: Connect) -> None:
