@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import pickle
+import random
 import statistics
 import sys
 import threading
@@ -50,6 +51,9 @@ CLIENTS: Final = ("kafka-python", "confluent")
 LEASE_SECONDS: Final = 15.0
 POLL_SECONDS: Final = 0.01
 WAIT_SECONDS: Final = 900.0
+WRITERS: Final = 8
+BETWEEN_SECONDS: Final = 0.02
+"""Between two single events of all writers together, on the average."""
 
 # An order with two lines, as placing it would write it, spread over users and lanes.
 BACKLOG: Final = """
@@ -130,9 +134,16 @@ class Relay:
         self._log.close()
 
     def cpu_seconds(self) -> float:
-        """Processor time of the process so far."""
-        times = self.process.cpu_times()
-        return float(times.user + times.system)
+        """Processor time of the relay so far, all its processes."""
+        times = [process.cpu_times() for process in self._processes()]
+        return float(sum(each.user + each.system for each in times))
+
+    def size_bytes(self) -> int:
+        """Resident memory of all its processes; what they share is counted for each of them."""
+        return sum(int(process.memory_info().rss) for process in self._processes())
+
+    def _processes(self) -> list[psutil.Process]:
+        return [self.process, *self.process.children(recursive=True)]
 
     def wait(self, true: Callable[[Any], bool], every: Callable[[], None] = lambda: None) -> None:
         """Until a question to the database is answered with yes."""
@@ -309,7 +320,7 @@ def drained_backlog(bench: Bench) -> Result:
                 published = int(cursor.fetchone()[0])
                 return published >= events
 
-            relay.wait(done, lambda: sizes.append((published, relay.process.memory_info().rss)))
+            relay.wait(done, lambda: sizes.append((published, relay.size_bytes())))
         bench.drop("backlog-")
     first = max(size for number, size in sizes if number <= events / 10)
     last = max(size for number, size in sizes if number >= events / 2)
@@ -350,34 +361,62 @@ def latency_alone(bench: Bench) -> Result:
 
 
 def latency_beside(bench: Bench) -> Result:
-    """The same while an import runs, and its orders are relayed, too."""
+    """The same while an import runs, and its orders are relayed, too, and a transaction stays open all the time."""
     sample = make_sample(bench.directory, records=bench.options.rows)
-    with bench.template.clone("beside") as database:
-        taken = _latencies(bench, database, "beside-", lambda: _import(database, sample.path, bench.directory))
+    with bench.template.clone("beside") as database, closing(psycopg2.connect(database.url)) as late:
+        with late.cursor() as cursor:
+            cursor.execute(queries.selected.replace(EVENTS, queries.given), _single("late"))
+        taken = _latencies(bench, database, "beside-", lambda: _import(database, sample.path, bench.directory), late)
     return _latency_result(f"the same while {bench.options.rows:,} records are imported and relayed", taken)
 
 
-def _latencies(bench: Bench, database: Database, prefix: str, meanwhile: Callable[[], Any]) -> list[float]:
-    """Milliseconds of each event; written until `meanwhile` is over, at least `writes` of them."""
+def _latencies(
+    bench: Bench, database: Database, prefix: str, meanwhile: Callable[[], Any], late: Any = None
+) -> list[float]:
+    """
+    Milliseconds of each event; written until `meanwhile` is over, at least `writes` of them.
+
+    Args:
+        late: a session whose transaction is committed at the end.
+    """
     bench.topics(prefix)
     committed: dict[str, float] = {}
-    other = threading.Thread(target=meanwhile)
+    done = threading.Event()
+    writers = [
+        threading.Thread(target=_write_singly, args=(database, number, committed, done)) for number in range(WRITERS)
+    ]
     with Relay(bench, database, prefix, bench.options.latency_client) as relay:
         relay.wait(_all_claimed)
-        other.start()
-        with closing(psycopg2.connect(database.url)) as session:
-            session.autocommit = True
-            with session.cursor() as cursor:
-                while other.is_alive() or len(committed) < bench.options.writes:
-                    key = f"single-{len(committed)}"
-                    cursor.execute(queries.selected.replace(EVENTS, queries.given), _single(key))
-                    committed[f"{key}:1"] = time.time()
-                    time.sleep(0.02)
-        other.join()
+        for writer in writers:
+            writer.start()
+        meanwhile()
+        while len(committed) < bench.options.writes:
+            time.sleep(POLL_SECONDS)
+        done.set()
+        for writer in writers:
+            writer.join()
+        if late is not None:
+            late.commit()
+            committed["late:1"] = time.time()
         relay.wait(_nothing_waits)
     arrived = _arrived(bench, f"{prefix}sluice.orders.v1", set(committed))
     bench.drop(prefix)
     return [1000 * (arrived[event_id] - at) for event_id, at in committed.items()]
+
+
+def _write_singly(database: Database, number: int, committed: dict[str, float], done: threading.Event) -> None:
+    """Now and then an event in a transaction of its own; one in five is rolled back."""
+    chance = random.Random(number)
+    with closing(psycopg2.connect(database.url)) as session, session.cursor() as cursor:
+        count = 0
+        while not done.wait(chance.uniform(0, 2 * WRITERS * BETWEEN_SECONDS)):
+            key, count = f"single-{number}-{count}", count + 1
+            cursor.execute(queries.selected.replace(EVENTS, queries.given), _single(key))
+            if chance.random() < 0.2:
+                session.rollback()
+            else:
+                session.commit()
+                committed[f"{key}:1"] = time.time()
 
 
 def _single(key: str) -> dict[str, Any]:
@@ -406,6 +445,8 @@ def _arrived(bench: Bench, topic: str, ids: set[str]) -> dict[str, float]:
                     event_id = dict(record.headers)["ce_id"].decode()
                     if event_id in ids:
                         found.setdefault(event_id, record.timestamp / 1000)
+                    elif event_id.startswith("single-"):
+                        raise NotDoneError(f"{event_id} was rolled back, and sent.")
     return found
 
 
@@ -504,8 +545,9 @@ def _section(results: list[Result], facts: list[str], options: argparse.Namespac
             f"Throughput: {options.rounds} rounds of relay and bare loop in turn, the median of the rounds' ratios; "
             "events of about 400 bytes and 8 headers. The bare loop has the relay's settings of the client, no Django "
             "and no database: what it sends lies in its memory, and it looks at every delivery. The relay's time is "
-            "from its claiming the lanes until the last position is saved. Latency: every 20 ms a transaction with one "
-            "event; the broker notes when it has it.",
+            "from its claiming the lanes until the last position is saved. Latency: eight writers, together "
+            "every 20 ms a transaction with one event, one in five rolled back; the broker notes when it has it. "
+            "Beside the import another transaction stays open.",
         ]
     )
 
