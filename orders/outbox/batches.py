@@ -6,15 +6,17 @@ snapshot says exactly which transactions had ended. A batch is what is visible i
 one before; it is the same whenever it is read, so a relay that was killed goes on in the middle of it.
 
     batch, read = open_batch(lease), None
-    while page := read_page(batch, limit=500, after_id=read):
-        … send page.events; now and then, for what is acknowledged: batch = save(lease, batch, …)
-        if page.entry:
-            for number, event in expanded(page.entry, after_event=…):
-                … the same
-        read = page.last_id
+    while runs := read_runs(batch, limit=500, after_id=read):
+        for run in runs:
+            … send run.events; now and then, for what is acknowledged: batch = save(lease, batch, …)
+            if run.entry:
+                for number, event in expanded(load_entry(batch, run.entry), after_event=…):
+                    … the same
+        read = runs[-1].last_id
     close(lease, batch)
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -31,12 +33,13 @@ from orders.outbox.leases import Lease, LeaseLostError
 
 queries = load_queries("orders.outbox", "batches")
 
-BIG_BYTES: Final = 8 << 10
-"""A page ends with a payload that is bigger, so that it fits into memory."""
+BIG_BYTES: Final = 4 << 10
+"""A payload that is bigger is read alone, so that a page fits into memory."""
 SEPARATOR: Final = "\x1f"
 """Between values of a page; ids hold no control characters, and JSON escapes them."""
 BULK: Final = "bulk"
-TOPICS: Final[dict[str, Topic]] = {"order": ORDERS, BULK: ORDERS, "import": IMPORTS}
+IMPORT: Final = "import"
+TOPICS: Final[dict[str, Topic]] = {"order": ORDERS, BULK: ORDERS, IMPORT: IMPORTS}
 """By the kind of an entry."""
 
 
@@ -63,11 +66,11 @@ class Batch:
 
 class StoredEntry(NamedTuple):
     """
-    An entry that has to be made into events, see `orders.outbox.expansion`.
+    An entry whose payload is read when its turn comes, see `load_entry`.
 
     Args:
-        kind: "bulk": `event` has the type of all its events, and as data the compressed list of them; "order": it has
-            no data (see `orders.outbox.models.Entry`).
+        kind: "bulk": `event` has the type of all its events, and as data the compressed list of them; "order" and
+            "import": `event` is the event, unless its data are empty (see `orders.outbox.models.Entry`).
     """
 
     id: int
@@ -75,14 +78,14 @@ class StoredEntry(NamedTuple):
     event: Event
 
 
-class Page(NamedTuple):
+class Run(NamedTuple):
     """
     Entries of a batch that follow each other by id.
 
     Args:
         events: of those that are events as they stand.
-        until_id: the last of these; if there are none, what the page was read after.
-        entry: the one behind them, if it has to be expanded.
+        until_id: the last of these; if there are none, what the run was read after.
+        entry: the one behind them, if there is more to do about it.
     """
 
     events: list[Event]
@@ -133,7 +136,8 @@ def open_batches(leases: Sequence[Lease]) -> dict[int, Batch]:
         LeaseLostError: somebody else has one of the lanes; none was opened.
     """
     with transaction.atomic(durable=True), connection.cursor() as cursor:
-        found = {lease.lane: _open(cursor, lease) for lease in leases}
+        # In the order in which everybody locks several lanes.
+        found = {lease.lane: _open(cursor, lease) for lease in sorted(leases, key=lambda lease: lease.lane)}
     return {lane: batch for lane, batch in found.items() if batch is not None}
 
 
@@ -144,6 +148,7 @@ def _open(cursor: CursorWrapper, lease: Lease) -> Batch | None:
         raise LeaseLostError([lease.lane])
     position, snapshot, after_id, after_event, until_id = row
     if snapshot is None:
+        cursor.execute("SET LOCAL synchronous_commit = on")
         cursor.execute(queries.open, {**_of(lease), "position": position})
         opened = cursor.fetchone()
         if opened is None:
@@ -162,7 +167,7 @@ class Fetched(NamedTuple):
 
 def fetch(batch: Batch, *, limit: int, after_id: int | None = None) -> Fetched:
     """
-    The part of reading a page that waits for the database; arguments as for `read_page`.
+    The part of `read_runs` that waits for the database; arguments as there.
 
     Raises:
         django.db.DataError: an entry's data are no text.
@@ -174,48 +179,63 @@ def fetch(batch: Batch, *, limit: int, after_id: int | None = None) -> Fetched:
         return Fetched(after_id, limit == 1, cursor.fetchone())
 
 
-def read_page(
+def read_runs(
     batch: Batch, *, limit: int, after_id: int | None = None, fetched: Callable[[], Fetched] | None = None
-) -> Page | None:
+) -> list[Run]:
     """
-    The next entries of a batch; None: it has no more.
+    The next entries of a batch; none: it has no more.
 
     Args:
-        limit: so many at most; a page also ends with the first that has to be expanded, and with the first
-            that is bigger than BIG_BYTES.
+        limit: so many at most.
         after_id: read on from here; None: from what is acknowledged.
         fetched: gives what somebody else has fetched meanwhile, with the same arguments.
-    Raises:
-        django.db.DataError: an entry is damaged.
     """
     try:
-        return _page(batch, fetched() if fetched is not None else fetch(batch, limit=limit, after_id=after_id))
-    except (InseparableError, DataError):  # so one by one until they are passed, for that does not need to be text
-        return _page(batch, fetch(batch, limit=1, after_id=after_id))
+        return _runs(fetched() if fetched is not None else fetch(batch, limit=limit, after_id=after_id))
+    except (InseparableError, DataError):  # so in smaller pages, until the entry is alone: then it need not be text
+        if limit == 1:
+            raise
+        return read_runs(batch, limit=max(1, limit // 8), after_id=after_id)
 
 
 class InseparableError(Exception):
     """A text has a control character that it should not have."""
 
 
-def _page(batch: Batch, fetched: Fetched) -> Page | None:
+def load_entry(batch: Batch, entry: StoredEntry) -> StoredEntry:
+    """
+    An entry with its payload.
+
+    Raises:
+        ValueError, KeyError: an import's data are damaged.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(queries.payload, {"lane": batch.lane, "id": entry.id})
+        event = entry.event._replace(data=bytes(cursor.fetchone()[0]))
+    if entry.kind == IMPORT:
+        event = event._replace(id=f"import:{event.key}:{json.loads(event.data)['state']}")
+    return entry._replace(event=event)
+
+
+def _runs(fetched: Fetched) -> list[Run]:
     *texts, payloads = fetched.row
     if payloads is None:
-        return None
+        return []
     ids, kinds, *columns = [[text] if fetched.single else text.split(SEPARATOR) for text in texts]
     data = payloads.encode().split(SEPARATOR.encode())
-    if {len(ids), len(data)} != {len(column) for column in (kinds, *columns)}:
+    if len({len(column) for column in (ids, kinds, *columns)} | {len(data)}) != 1:
         raise InseparableError
     events = _events(kinds, columns, data)
     if b"" not in data:
-        return Page(events, int(ids[-1]), None)
-    whole = data.index(b"")
-    number, kind = int(ids[whole]), kinds[whole]
-    event = events[whole]._replace(data=_payload(batch.lane, number))
-    del events[whole:]
-    if kind != BULK and event.data:
-        return Page([*events, event], number, None)
-    return Page(events, int(ids[whole - 1]) if whole else fetched.after_id, StoredEntry(number, kind, event))
+        return [Run(events, int(ids[-1]), None)]
+    found, begin, after_id = [], 0, fetched.after_id
+    for place in [place for place, each in enumerate(data) if not each]:
+        entry = StoredEntry(int(ids[place]), kinds[place], events[place])
+        found.append(Run(events[begin:place], int(ids[place - 1]) if place > begin else after_id, entry))
+        begin, after_id = place + 1, entry.id
+    if begin < len(ids):
+        found.append(Run(events[begin:], int(ids[-1]), None))
+    return found
 
 
 def _events(kinds: list[str], columns: list[list[str]], data: list[bytes]) -> list[Event]:
@@ -225,15 +245,11 @@ def _events(kinds: list[str], columns: list[list[str]], data: list[bytes]) -> li
     return list(map(_event, zip(*values, strict=True)))
 
 
-def _payload(lane: int, number: int) -> bytes:
-    with connection.cursor() as cursor:
-        cursor.execute(queries.payload, {"lane": lane, "id": number})
-        return bytes(cursor.fetchone()[0])
-
-
 def save(lease: Lease, batch: Batch, *, after_id: int, after_event: int = 0, acknowledged: int) -> Batch:
     """
     Keep how much of a batch is acknowledged; bulk entries that are get their receipts in the same transaction.
+
+    That is not flushed: what a crash of the database loses of it is sent again, and what is flushed later flushes it.
 
     Args:
         after_id: all entries up to this one are.
@@ -261,6 +277,7 @@ def close(lease: Lease, batch: Batch, *, acknowledged: int = 0) -> None:
 
 
 def _write(cursor: CursorWrapper, query: str, lease: Lease, batch: Batch, values: dict[str, Any]) -> None:
+    cursor.execute("SET LOCAL synchronous_commit = off")
     cursor.execute(query, {**_of(lease), "batch": batch.snapshot, **values})
     if cursor.rowcount != 1:
         raise LeaseLostError([lease.lane])

@@ -27,7 +27,14 @@ def expanded(entry: StoredEntry, *, after_event: int = 0) -> Iterator[tuple[int,
         ValueError: the payload is damaged.
     """
     event = entry.event
-    pairs = list(bulk.decode(event.data)) if entry.kind == "bulk" else [(event.key, event.version)]
+    if entry.kind == "bulk":
+        pairs = list(bulk.decode(event.data))
+    elif event.data:
+        if after_event < 1:
+            yield 1, event
+        return
+    else:
+        pairs = [(event.key, event.version)]
     yield from _numbered(pairs, after_event, event.type)
 
 

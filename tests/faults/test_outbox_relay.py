@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import psycopg2
 import pytest
 from kafka import KafkaAdminClient
@@ -23,6 +24,7 @@ from tests.broker_process import BrokerProcess
 from tests.conftest import Manage
 from tests.integration.outbox.relaying import Relays, Sent, Supervised, first_versions, numbered, wait_until
 from tests.integration.outbox.writing import write
+from tests.preloaded import Forked
 
 Connect = Callable[[], Any]
 
@@ -107,9 +109,27 @@ def test_two_relays_share_the_lanes_and_take_over(relays: Relays, cursor: Any) -
     first.send_signal(signal.SIGKILL)
     ids += change(cursor, keys, 2)
     assert_in_order(relays.wait_for(ids), 1, 2)
+    wait_until(lambda: len(owners(cursor)) == 1, relays.log)  # the lanes of loads, too
     second.send_signal(signal.SIGTERM)
     assert second.wait(ENDING_SECONDS) == 0, relays.log()
     assert not owners(cursor), "one that is told to end gives its lanes back"
+
+
+def test_a_relay_is_whole_or_not_at_all(relays: Relays, cursor: Any) -> None:
+    """A loop that is killed ends the other one, too; no loop outlives the relay."""
+    relay = relays.start()
+    wait_until(lambda: len(loops(relay)) == 2, relays.log)
+    loops(relay)[0].kill()
+    assert relay.wait(ENDING_SECONDS) == 1, relays.log()
+    again = relays.start()
+    wait_until(lambda: len(loops(again)) == 2, relays.log)
+    orphans = loops(again)
+    again.send_signal(signal.SIGKILL)
+    assert not psutil.wait_procs(orphans, timeout=ENDING_SECONDS)[1]
+
+
+def loops(relay: Forked) -> list[psutil.Process]:
+    return psutil.Process(relay.pid).children()
 
 
 def test_stopped_past_its_lease_and_resumed(relays: Relays, cursor: Any) -> None:

@@ -24,7 +24,7 @@ LINGER_MS: Final = 20
 """For batches to fill: with less, the broker has twice the work."""
 QUEUED_EVENTS: Final = 200_000
 QUEUED_KIB: Final = 256 << 10
-ROOM_SECONDS: Final = 0.1
+ROOM_SECONDS: Final = 5.0
 """For its queue to have room again."""
 REACH_SECONDS: Final = 30.0
 CLOSE_SECONDS: Final = 0.5
@@ -93,14 +93,22 @@ class ConfluentProducer:
                 try:
                     produce(topics[topic], data, event.partition_key, partition(event), failed, headers=headers(event))
                     break
-                except BufferError:  # the client's queue is full, which the relay's window should prevent
-                    self._client.poll(ROOM_SECONDS)
+                except BufferError:
+                    self._make_room()
                 except KafkaException as error:
                     if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
                         raise PoisonEventError(str(error)) from error
                     raise UnrecoverableError(f"confluent-kafka does not send: {error}") from error
             self.sent += 1
         self._client.poll(0)
+
+    def _make_room(self) -> None:
+        """The client's queue is full, which the relay's window should prevent."""
+        until, full = time.monotonic() + ROOM_SECONDS, len(self._client)
+        while len(self._client) >= full:
+            if time.monotonic() > until:
+                raise UnrecoverableError("The client's queue is full, and the broker takes nothing.")
+            self._client.poll(0.1)
 
     def _weigh(self, event: Event) -> None:
         limit, size = self._limits[event.topic], size_bytes(event)

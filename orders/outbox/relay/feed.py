@@ -1,5 +1,6 @@
 """One lane of the outbox as a row of parcels to send."""
 
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import structlog
 from django.db import DatabaseError, DataError, InterfaceError
 
 from orders.outbox import batches
-from orders.outbox.batches import Batch, Fetched, Page, StoredEntry
+from orders.outbox.batches import Batch, Fetched, Run, StoredEntry
 from orders.outbox.events import Event
 from orders.outbox.expansion import expanded
 from orders.outbox.leases import Lease
@@ -71,8 +72,9 @@ class Feed:
         """Why it is to be halted then, instead."""
         self.pending = 0
         """Parcels that were handed out and are not saved."""
-        self._entry: StoredEntry | None = None  # it comes next, and has to be expanded
-        self._expanding: tuple[StoredEntry, Iterator[tuple[int, Event]]] | None = None
+        self._runs: deque[Run] = deque()
+        self._entry: StoredEntry | None = None  # it comes next, before the runs
+        self._expanding: Iterator[tuple[int, Event]] | None = None  # its events, as far as they are not handed out
         self._read: int | None = None  # the last entry that was read
         self._done = 0  # the last entry that was handed out as a whole
 
@@ -85,7 +87,7 @@ class Feed:
         """Begin again where it was saved."""
         self.batch, self.exhausted, self.pending = None, False, 0
         self._entry, self._expanding, self._read, self._done = None, None, None, 0
-        self._next = None
+        self._runs, self._next = deque(), None
 
     def next_parcel(self, *, limit: int) -> Parcel | None:
         """
@@ -99,62 +101,59 @@ class Feed:
         assert self.batch is not None
         try:
             return self._next_parcel(limit)
-        except DataError as error:
-            raise UnreadableError(f"What follows entry {self._read or self._done} cannot be read: {error}") from error
-        except (DatabaseError, InterfaceError):
-            raise
+        except (DatabaseError, InterfaceError) as error:
+            if not isinstance(error, DataError):
+                raise
+            raise self._unreadable(error) from error
         except Exception as error:
-            entry = self._expanding[0] if self._expanding is not None else None
-            what = f"Entry {entry.id} ({entry.kind} {entry.event.id})" if entry is not None else "Something"
-            log.exception("entry_unreadable", lane=self.lease.lane, entry=entry and entry.id)
-            raise UnreadableError(f"{what} cannot be read: {type(error).__name__}: {error}") from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> UnreadableError:
+        entry = self._entry
+        what = f"Entry {entry.id} ({entry.kind} {entry.event.id})" if entry is not None else "Something"
+        log.error("entry_unreadable", lane=self.lease.lane, entry=entry and entry.id, exc_info=error)
+        return UnreadableError(f"{what} cannot be read: {type(error).__name__}: {error}")
 
     def _next_parcel(self, limit: int) -> Parcel | None:
-        if self._expanding is not None:
-            return self._noted(self._expand(limit))
+        assert self.batch is not None
         if self._entry is None:
-            page = self._page(limit)
-            if page is None:
+            if not self._runs:
+                self._runs.extend(self._read_runs(limit))
+            if not self._runs:
                 self.exhausted = True
                 return None
-            self._entry = page.entry
-            if page.events:
-                self._done = page.until_id
-                return self._noted(Parcel(page.events, self._done, 0))
-        return self._noted(self._begin_expanding(limit))
+            run = self._runs.popleft()
+            self._entry = run.entry
+            if run.events:
+                self._done = run.until_id
+                return self._noted(Parcel(run.events, self._done, 0))
+            assert self._entry is not None
+        if self._expanding is None:
+            sent = self.batch.after_event if self._done == self.batch.after_id else 0
+            self._expanding = expanded(batches.load_entry(self.batch, self._entry), after_event=sent)
+        return self._noted(self._expand(self._expanding, self._entry, limit))
 
-    def _page(self, limit: int) -> Page | None:
+    def _read_runs(self, limit: int) -> list[Run]:
         """The next entries; those after them are begun to be fetched, unless they may be big."""
         assert self.batch is not None
         begun, self._next = self._next, None
         fetched = begun.result if begun is not None else None
-        page = batches.read_page(self.batch, limit=limit, after_id=self._read, fetched=fetched)
-        if page is not None:
-            self._read = page.last_id
-            small = page.entry is None and sum([len(event.data) for event in page.events]) <= AHEAD_BYTES
+        runs = batches.read_runs(self.batch, limit=limit, after_id=self._read, fetched=fetched)
+        if runs:
+            self._read = runs[-1].last_id
+            small = len(runs) == 1 and sum([len(event.data) for event in runs[0].events]) <= AHEAD_BYTES
             if small and self._read < self.batch.until_id:
                 self._next = self._ahead.submit(batches.fetch, self.batch, limit=limit, after_id=self._read)
-        return page
+        return runs
 
     def _noted(self, parcel: Parcel) -> Parcel:
         assert self.batch is not None
-        self.exhausted = self._entry is None and self._expanding is None and self._done >= self.batch.until_id
+        self.exhausted = self._entry is None and not self._runs and self._done >= self.batch.until_id
         return parcel
 
-    def _begin_expanding(self, limit: int) -> Parcel:
-        entry, batch = self._entry, self.batch
-        assert entry is not None
-        assert batch is not None
-        self._entry = None
-        sent = batch.after_event if self._done == batch.after_id else 0
-        self._expanding = entry, expanded(entry, after_event=sent)
-        return self._expand(limit)
-
-    def _expand(self, limit: int) -> Parcel:
-        assert self._expanding is not None
-        entry, rest = self._expanding
+    def _expand(self, rest: Iterator[tuple[int, Event]], entry: StoredEntry, limit: int) -> Parcel:
         numbered = list(islice(rest, limit))
         if len(numbered) == limit:
             return Parcel([event for _, event in numbered], self._done, numbered[-1][0])
-        self._expanding, self._done = None, entry.id
+        self._entry, self._expanding, self._done = None, None, entry.id
         return Parcel([event for _, event in numbered], self._done, 0)

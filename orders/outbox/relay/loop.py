@@ -114,7 +114,7 @@ class Loop:
         finally:
             self._sender.close()  # so that nothing more is sent when others have the lanes
             self._depart()
-            self._ahead.submit(connection.close)  # its own
+            self._ahead.submit(_disconnect)
             self._ahead.shutdown()
             connection.close()
 
@@ -293,7 +293,7 @@ class Loop:
     def _lose_database(self, error: Exception) -> None:
         self._log.warning("database_away", error=str(error).strip())
         connection.close()
-        self._ahead.submit(connection.close)
+        self._ahead.submit(_disconnect)
         self._forget()
         time.sleep(RETRY_SECONDS)
 
@@ -326,3 +326,8 @@ class Loop:
             leases.depart(self._owner)
         except (DatabaseError, InterfaceError) as error:
             self._log.warning("lanes_not_given_back", error=str(error).strip())
+
+
+def _disconnect() -> None:
+    """Close the connection of the thread that calls this; it gets another one when it needs it."""
+    connection.close()

@@ -9,7 +9,6 @@ import secrets
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -57,7 +56,7 @@ class RelayProcess:
     def __init__(self, *, until_empty: bool = False, create_topics: bool = False) -> None:
         self._until_empty = until_empty
         self._create_topics = create_topics or not settings.KAFKA_BOOTSTRAP_SERVERS
-        self._end = threading.Event()
+        self._told_to_end = False  # no Event: a signal's handler must not wait for a lock that it interrupts
         self._name = f"{socket.gethostname()[:64]}:{os.getpid()}:{secrets.token_hex(4)}"
 
     def run(self) -> bool:
@@ -75,21 +74,25 @@ class RelayProcess:
             for group, lanes in (("orders", ORDER_LANES), ("bulk", BULK_LANES))
         ]
         self._tend_until_end(relays)
+        wanted = self._until_empty or self._told_to_end
         stuck = _end(relays, seconds=END_SECONDS)
         # One may be told to end before it can heed it.
-        failed = any(relay.exitcode not in (0, -signal.SIGTERM) for relay in relays)
+        statuses = [relay.exitcode for relay in relays]
+        failed = not wanted or any(status not in (0, -signal.SIGTERM) for status in statuses)
         log.info("relay_ended", relay=self._name, failed=failed, stuck=stuck)
         return not failed
 
     def _tend_until_end(self, relays: Sequence[BaseProcess]) -> None:
         """
         Look after the partitions at once, for this may be a short run, and every hour, until told to end, or until one
-        of the relays failed, or all of them are through.
+        of the relays ended that should not have, or all of them did.
         """
         _tend()
         tend_at = time.monotonic() + TEND_SECONDS
-        while not self._end.wait(TICK_SECONDS):
-            if any(relay.exitcode for relay in relays) or not any(relay.is_alive() for relay in relays):
+        while not self._told_to_end:
+            time.sleep(TICK_SECONDS)
+            ended = [relay for relay in relays if not relay.is_alive()]
+            if len(ended) == len(relays) or any(relay.exitcode or not self._until_empty for relay in ended):
                 return
             if time.monotonic() >= tend_at:
                 tend_at = time.monotonic() + TEND_SECONDS
@@ -105,7 +108,7 @@ class RelayProcess:
                 lanes=lanes,
                 owner=f"{self._name}:{group}",
                 connect=partial(connect, create_topics=self._create_topics),
-                told_to_end=self._end.is_set,
+                told_to_end=lambda: self._told_to_end,
                 poll_seconds=ORDERS_POLL_SECONDS if group == "orders" else BULK_POLL_SECONDS,
                 sends_held=group == "orders",
             ).run(until_empty=self._until_empty)
@@ -117,7 +120,7 @@ class RelayProcess:
             sys.exit(1)
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        self._end.set()
+        self._told_to_end = True
 
 
 def _end(relays: Sequence[BaseProcess], *, seconds: float) -> bool:

@@ -37,16 +37,15 @@ RETURNING l.batch::text, l.after_id, l.until_id;
 
 -- name: page
 -- The next entries of a batch by id, as one row: of each column the values of all of them, put together with a character
--- that none has; for a client that is a fifth of the work of reading rows. Big payloads are left out (empty), so that a
--- page fits into memory whatever stands in it; those of bulk entries always. From `event_id` on: what an event has.
+-- that none has; for a client that is a fifth of the work of reading rows. Of bulk entries, imports and what is big the
+-- payload is left out (empty): it is read when its turn comes. No value is null, for nulls would be left out of a column.
 SELECT string_agg(id::text, E'\x1f'), string_agg(kind, E'\x1f'),
-       string_agg(CASE kind WHEN 'order' THEN key || ':' || version
-                            WHEN 'import' THEN 'import:' || key || ':' || (convert_from(payload, 'UTF8')::json ->> 'state')
-                            ELSE source END, E'\x1f') AS event_id,
+       string_agg(CASE kind WHEN 'order' THEN key || ':' || coalesce(version, 1) ELSE source END, E'\x1f') AS event_id,
        string_agg(type, E'\x1f'), string_agg(key, E'\x1f'), string_agg(coalesce(version, 1)::text, E'\x1f'),
        string_agg(partition_key, E'\x1f'),
        string_agg(coalesce(date_part('epoch', placed_at), 0)::text, E'\x1f'), string_agg(time, E'\x1f'),
-       string_agg(CASE WHEN octet_length(payload) <= %(big)s AND kind <> 'bulk' THEN convert_from(payload, 'UTF8') ELSE '' END, E'\x1f')
+       string_agg(CASE WHEN kind = 'order' AND octet_length(payload) <= %(big)s
+                       THEN convert_from(payload, 'UTF8') ELSE '' END, E'\x1f')
 FROM (
     SELECT * FROM outbox_entry
     WHERE lane = %(lane)s AND id > %(after_id)s AND id <= %(until_id)s
@@ -59,16 +58,12 @@ FROM (
 SELECT payload FROM outbox_entry WHERE lane = %(lane)s AND id = %(id)s;
 
 -- name: save
--- Not flushed: what a crash of the database loses of it is sent again, and what is flushed later flushes it, too.
-SET LOCAL synchronous_commit = off;
 UPDATE outbox_lane
 SET after_id = %(after_id)s, after_event = %(after_event)s, acknowledged_at = clock_timestamp(),
     published = published + %(acknowledged)s
 WHERE lane = %(lane)s AND owner = %(owner)s AND epoch = %(epoch)s AND batch::text = %(batch)s;
 
 -- name: close
--- Not flushed, as `save`.
-SET LOCAL synchronous_commit = off;
 UPDATE outbox_lane
 SET position = batch, batch = NULL, after_id = 0, after_event = 0, until_id = 0, acknowledged_at = clock_timestamp(),
     published = published + %(acknowledged)s

@@ -17,7 +17,7 @@ from config.kernel import caching
 from orders.drafts import Amendment, LineDraft, OrderDraft
 from orders.events import CANCELLED, PLACED, EventsMissingError, expand, keep_pending, placed_in_bulk, tell
 from orders.models import Item, Order, OrderLine
-from orders.outbox.batches import close, lanes_with_news, open_batch, read_page
+from orders.outbox.batches import close, lanes_with_news, load_entry, open_batch, read_runs
 from orders.outbox.events import Event
 from orders.outbox.expansion import expanded
 from orders.outbox.models import Entry, Receipt
@@ -174,10 +174,9 @@ def test_a_change_between_expansion_and_acknowledgement(reader: Reader) -> None:
     (lease,) = lanes_with_news(reader.leases)
     batch = open_batch(lease)
     assert batch is not None
-    page = read_page(batch, limit=10)
-    assert page is not None
-    assert page.entry is not None
-    sent = [event for _, event in expanded(page.entry)]
+    (run,) = read_runs(batch, limit=10)
+    assert run.entry is not None
+    sent = [event for _, event in expanded(load_entry(batch, run.entry))]
     amend("o1", "DE")
     close(lease, batch)
     assert Receipt.objects.get().published_at is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from orders.outbox.batches import Batch, close, lanes_with_news, open_batch, read_page, save
+from orders.outbox.batches import Batch, close, lanes_with_news, load_entry, open_batch, read_runs, save
 from orders.outbox.events import Event
 from orders.outbox.expansion import expanded
 from orders.outbox.lanes import ALL_LANES
@@ -38,15 +38,16 @@ class Reader:
 
     def send(self, lease: Lease, batch: Batch) -> None:
         """All of a batch, saving after each page."""
-        while page := read_page(batch, limit=self.page):
-            sent = len(page.events)
-            self.events += page.events
-            if page.entry is not None:
-                begun = batch.after_event if not page.events else 0
-                rest = [event for _, event in expanded(page.entry, after_event=begun)]
-                sent += len(rest)
-                self.events += rest
-            batch = save(lease, batch, after_id=page.last_id, acknowledged=sent)
+        while runs := read_runs(batch, limit=self.page):
+            for run in runs:
+                sent = len(run.events)
+                self.events += run.events
+                if run.entry is not None:
+                    begun = batch.after_event if not run.events else 0
+                    rest = [event for _, event in expanded(load_entry(batch, run.entry), after_event=begun)]
+                    sent += len(rest)
+                    self.events += rest
+                batch = save(lease, batch, after_id=run.last_id, acknowledged=sent)
         close(lease, batch)
 
 

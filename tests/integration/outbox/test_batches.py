@@ -13,12 +13,23 @@ from django.db import connection
 
 from orders.outbox import batches
 from orders.outbox.append import queries
-from orders.outbox.batches import Batch, Page, close, lanes_with_news, open_batch, read_page, save
+from orders.outbox.batches import (
+    Batch,
+    Run,
+    StoredEntry,
+    close,
+    lanes_with_news,
+    load_entry,
+    open_batch,
+    read_runs,
+    save,
+)
 from orders.outbox.bulk import encode
 from orders.outbox.expansion import expanded
+from orders.outbox.lanes import ALL_LANES
 from orders.outbox.leases import LeaseLostError, claim
 from orders.outbox.models import Entry, Lane, Receipt
-from orders.outbox.relay.loop import PARCEL_EVENTS, WINDOW_BYTES
+from orders.outbox.relay.loop import PARCEL_EVENTS
 from tests.integration.outbox.reading import Reader, by_key
 from tests.integration.outbox.writing import write, write_all
 
@@ -26,14 +37,33 @@ Connect = Callable[[], Any]
 EVERYBODY_SECONDS = 60
 
 
-def page(batch: Batch, *, limit: int, after_id: int | None = None) -> Page:
-    found = read_page(batch, limit=limit, after_id=after_id)
-    assert found is not None
+def read(batch: Batch, *, limit: int, after_id: int | None = None) -> Run:
+    (run,) = read_runs(batch, limit=limit, after_id=after_id)
+    return run
+
+
+def entry_of(batch: Batch) -> StoredEntry:
+    entry = read(batch, limit=10).entry
+    assert entry is not None
+    return load_entry(batch, entry)
+
+
+def versions(run: Run) -> list[int]:
+    return [event.version for event in run.events]
+
+
+def read_all(batch: Batch, *, limit: int) -> list[tuple[str, str, bytes]]:
+    """Of each event (topic, id, data), of each entry that stands for others (kind, id, data)."""
+    last, found = batch.after_id, []
+    while runs := read_runs(batch, limit=limit, after_id=last):
+        for run in runs:
+            found += [(str(event.topic), event.id, event.data) for event in run.events]
+            if run.entry is not None:
+                entry = load_entry(batch, run.entry)
+                first = entry.kind if entry.kind == "bulk" or not entry.event.data else entry.event.topic
+                found.append((first, entry.event.id, entry.event.data))
+        last = runs[-1].last_id
     return found
-
-
-def versions(page: Page) -> list[int]:
-    return [event.version for event in page.events]
 
 
 def test_an_entry_is_sent_once(reader: Reader, connect: Connect) -> None:
@@ -90,7 +120,7 @@ def test_a_batch_stays_the_same_while_others_commit(reader: Reader, connect: Con
     write_all(writer, ["o1"])
     again = open_batch(lease)
     assert again == first
-    assert len(page(again, limit=10).events) == 1
+    assert len(read(again, limit=10).events) == 1
     close(lease, again)
     assert len(reader.drain()) == 2
 
@@ -103,15 +133,15 @@ def test_a_batch_goes_on_where_it_was_saved(reader: Reader, connect: Connect) ->
     (lease,) = lanes_with_news(reader.leases)
     batch = open_batch(lease)
     assert batch is not None
-    first = page(batch, limit=8)
+    first = read(batch, limit=8)
     save(lease, batch, after_id=first.until_id, acknowledged=8)
     resumed = open_batch(lease)
     assert resumed is not None
-    assert versions(page(resumed, limit=100)) == list(range(9, 21))
-    assert versions(page(resumed, limit=2, after_id=first.until_id + 3)) == [12, 13]
+    assert versions(read(resumed, limit=100)) == list(range(9, 21))
+    assert versions(read(resumed, limit=2, after_id=first.until_id + 3)) == [12, 13]
 
 
-def test_a_big_entry_ends_its_page(reader: Reader, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_big_entries_are_read_alone(reader: Reader, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "BIG_BYTES", 1000)
     big = f'"{"x" * 2000}"'
     with connect().cursor() as cursor:
@@ -120,34 +150,20 @@ def test_a_big_entry_ends_its_page(reader: Reader, connect: Connect, monkeypatch
     (lease,) = lanes_with_news(reader.leases)
     batch = open_batch(lease)
     assert batch is not None
-    read, pages = batch.after_id, []
-    while found := read_page(batch, limit=100, after_id=read):
-        pages.append([event.data.decode() for event in found.events])
-        read = found.last_id
-    assert pages == [["1", "2", big], [big], ["5"]]
+    runs = read_runs(batch, limit=100)
+    assert [versions(run) for run in runs] == [[1, 2], [], [5]]
+    assert [run.entry and run.entry.event.data for run in runs] == [b"", b"", None]
+    assert [data.decode() for _, _, data in read_all(batch, limit=100)] == ["1", "2", big, big, "5"]
 
 
-def test_entries_that_are_nearly_big_make_no_huge_page(reader: Reader, connect: Connect) -> None:
-    data = f'"{"x" * (batches.BIG_BYTES - 2)}"'
-    with connect().cursor() as cursor:
-        cursor.execute("BEGIN")
-        for version in range(1, 81):
-            write(cursor, "o1", version, data=data)
-        write(cursor, "o1", 81, data=f"[{data}]")
-        cursor.execute("COMMIT")
-    (lease,) = lanes_with_news(reader.leases)
-    batch = open_batch(lease)
-    assert batch is not None
-    first = page(batch, limit=50)
-    second = page(batch, limit=50, after_id=first.last_id)
-    assert versions(first) + versions(second) == list(range(1, 82))
-    assert PARCEL_EVENTS * batches.BIG_BYTES <= WINDOW_BYTES / 4
+def test_pages_of_the_most_that_is_not_big_fit_into_memory() -> None:
+    assert PARCEL_EVENTS * batches.BIG_BYTES * len(ALL_LANES) < 64 << 20
 
 
 def test_entries_of_all_kinds_in_one_lane(reader: Reader, connect: Connect) -> None:
     """Old ones without data and those that hold what no text may hold are among them."""
     with connect().cursor() as cursor:
-        for version in range(1, 9):
+        for version in range(1, 10):
             write(cursor, "o1", version, data=f'{{"version":{version}}}')
     numbers = list(Entry.objects.order_by("id").values_list("id", flat=True))
     Entry.objects.filter(id=numbers[1]).update(payload=b"")
@@ -158,13 +174,11 @@ def test_entries_of_all_kinds_in_one_lane(reader: Reader, connect: Connect) -> N
     (lease,) = lanes_with_news(reader.leases)
     batch = open_batch(lease)
     assert batch is not None
-    read = batch.after_id
-    found: list[tuple[str, str, bytes]] = []
-    while step := read_page(batch, limit=100, after_id=read):
-        found += [(event.topic, event.id, event.data) for event in step.events]
-        if step.entry is not None:
-            found.append((step.entry.kind, step.entry.event.id, step.entry.event.data))
-        read = step.last_id
+    for limit in (100, 3):
+        assert_all_kinds(read_all(batch, limit=limit))
+
+
+def assert_all_kinds(found: list[tuple[str, str, bytes]]) -> None:
     assert found == [
         ("orders", "o1:1", b'{"version":1}'),
         ("order", "o1:2", b""),
@@ -174,6 +188,7 @@ def test_entries_of_all_kinds_in_one_lane(reader: Reader, connect: Connect) -> N
         ("orders", "o1:6", b'{"version":6}'),
         ("orders", "o1:7", b'{"version":7}'),
         ("bulk", "import:1/0", b"SB1"),
+        ("orders", "o1:9", b'{"version":9}'),
     ]
 
 
@@ -232,8 +247,7 @@ def test_a_bulk_entry_goes_on_in_its_middle(reader: Reader, bulk: Callable[..., 
     (lease,) = lanes_with_news(reader.leases)
     batch = open_batch(lease)
     assert batch is not None
-    entry = page(batch, limit=10).entry
-    assert entry is not None
+    entry = entry_of(batch)
     assert entry.kind == "bulk"
     batch = save(lease, batch, after_id=batch.after_id, after_event=4, acknowledged=4)
     assert open_batch(lease) == batch
@@ -252,8 +266,7 @@ def test_orders_that_moved_on_leave_gaps(reader: Reader, bulk: Callable[..., Non
     (lease,) = lanes_with_news(reader.leases)
     batch = open_batch(lease)
     assert batch is not None
-    entry = page(batch, limit=10).entry
-    assert entry is not None
+    entry = entry_of(batch)
     assert [(number, event.id) for number, event in expanded(entry)] == [(2, "b:1"), (4, "d:1")]
     assert [number for number, _ in expanded(entry, after_event=2)] == [4]
 

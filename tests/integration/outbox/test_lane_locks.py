@@ -8,20 +8,24 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from orders.outbox.batches import open_batches
 from orders.outbox.lanes import ALL_LANES
 from orders.outbox.leases import Lease, claim, depart, release, renew
 from orders.outbox.models import Lane
+from tests.integration.outbox.relaying import numbered
+from tests.integration.outbox.writing import write_all
 
 
 @pytest.mark.parametrize(
     "change",
-    [lambda mine: renew(mine, seconds=60), release, lambda mine: depart("a")],
-    ids=["renew", "release", "depart"],
+    [lambda mine: renew(mine, seconds=60), release, lambda mine: depart("a"), open_batches],
+    ids=["renew", "release", "depart", "open"],
 )
 def test_several_lanes_are_locked_from_the_lowest_on(
-    database: str, connect: Callable[[], Any], change: Callable[[list[Lease]], None]
+    database: str, connect: Callable[[], Any], change: Callable[[list[Lease]], object]
 ) -> None:
     """As `claim` locks them; else both could wait for each other."""
+    write_all(connect(), numbered("o", 100))  # some in each lane
     mine = claim("a", most=12, seconds=60)[::-1]
     for lease in mine:
         # So they lie in the table the wrong way round.

@@ -120,6 +120,37 @@ def test_the_refused_event_is_found_behind_others_that_were_acknowledged(connect
     assert broker.taken[-1] == "later:1"
 
 
+def test_a_damaged_import_is_named(connect: Connect) -> None:
+    write(connect().cursor(), "7")
+    bad = Entry.objects.get()
+    Entry.objects.update(kind="import", payload=b"{")
+    loop(Broker()).run(until_empty=True)
+    assert f"Entry {bad.id} (import " in Lane.objects.exclude(halted_reason="").get().halted_reason
+
+
+def test_a_lost_database_costs_the_page_that_was_read_ahead_only(connect: Connect) -> None:
+    """Both threads have a connection, and both get another one."""
+    cursor = connect().cursor()
+    for number in range(1, 2_501):
+        write(cursor, "o1", number)
+    broker = Broker()
+    lost: list[int] = []
+
+    def told_to_end() -> bool:
+        if broker.taken and not lost:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            lost.append(cursor.rowcount)
+        return len(broker.taken) > 20_000
+
+    loop(broker, told_to_end=told_to_end).run(until_empty=True)
+    assert lost[0] >= 2
+    assert list(dict.fromkeys(broker.taken)) == [f"o1:{number}" for number in range(1, 2_501)]
+    assert len(broker.taken) <= 2 * 2_500
+
+
 def test_a_relay_without_lanes_waits_quietly(connect: Connect) -> None:
     claim("other", lanes=ALL_LANES, most=len(ALL_LANES), seconds=600)
     end, asked = time.monotonic() + 1, []

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from orders.outbox.adopt import RelaysRunningError, adopt_database
-from orders.outbox.batches import open_batch, read_page, save
+from orders.outbox.batches import open_batch, read_runs, save
 from orders.outbox.guard import AHEAD, OTHER_CLUSTER
 from orders.outbox.leases import claim, depart
 from orders.outbox.models import Entry, Lane
@@ -80,9 +80,8 @@ def test_adopting_keeps_the_order_of_an_order(reader: Reader, connect: Connect) 
     (lease,) = [lease for lease in reader.leases if lease.lane == Entry.objects.earliest("id").lane]
     batch = open_batch(lease)
     assert batch is not None
-    page = read_page(batch, limit=2)
-    assert page is not None
-    save(lease, batch, after_id=page.until_id, acknowledged=2)
+    (run,) = read_runs(batch, limit=2)
+    save(lease, batch, after_id=run.until_id, acknowledged=2)
     restore()
     with writer.cursor() as cursor:
         write(cursor, "o1", 6)
