@@ -16,7 +16,7 @@ from config.kernel.kafka.clients import confluent_settings
 from config.kernel.kafka.topics import topic_name
 from orders.outbox.events import Event
 from orders.outbox.producers.interface import PoisonEventError, RefusedError, UnrecoverableError
-from orders.outbox.producers.records import header_maker, size_bytes
+from orders.outbox.producers.records import check_size, header_maker
 
 METADATA_MS: Final = 30_000
 """After so long it knows of partitions that were added."""
@@ -86,12 +86,12 @@ class ConfluentProducer:
             self._client.produce, self._headers, self._limits, self._topics, self._on_failure,
         )  # fmt: skip
         for event in events:
-            topic, data = event.topic, event.data
+            topic, _, _, _, _, key, _, _, data = event
             if len(data) > limits[topic] >> 1:
-                self._weigh(event)
+                check_size(event, limits[topic])
             while True:
                 try:
-                    produce(topics[topic], data, event.partition_key, partition(event), failed, headers=headers(event))
+                    produce(topics[topic], data, key, partition(event), failed, headers=headers(event))
                     break
                 except BufferError:
                     self._make_room()
@@ -109,11 +109,6 @@ class ConfluentProducer:
             if time.monotonic() > until:
                 raise UnrecoverableError("The client's queue is full, and the broker takes nothing.")
             self._client.poll(0.1)
-
-    def _weigh(self, event: Event) -> None:
-        limit, size = self._limits[event.topic], size_bytes(event)
-        if size > limit:
-            raise PoisonEventError(f"The event has {size:,} bytes, its topic takes {limit:,}.")
 
     def settled(self) -> int:
         self._client.poll(0)

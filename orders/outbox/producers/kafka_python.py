@@ -25,7 +25,7 @@ from config.kernel.kafka.clients import kafka_python_settings
 from config.kernel.kafka.topics import topic_name
 from orders.outbox.events import Event
 from orders.outbox.producers.interface import PoisonEventError, RefusedError, UnrecoverableError
-from orders.outbox.producers.records import header_maker, size_bytes
+from orders.outbox.producers.records import check_size, header_maker
 
 BATCH_BYTES: Final = 256 << 10
 """Of a partition's batch; there is one in flight per partition, so small ones cost a round trip each."""
@@ -74,27 +74,23 @@ class KafkaPythonProducer:
             raise UnrecoverableError(f"Kafka cannot be reached: {error}") from error
 
     def send(self, event: Event, partition: int) -> None:
-        limit = self._limits[event.topic]
-        if len(event.data) > limit >> 1 and (size := size_bytes(event)) > limit:
-            raise PoisonEventError(f"The event has {size:,} bytes, its topic takes {limit:,}.")
-        try:
-            future = self._producer.send(
-                self._topics[event.topic],
-                value=event.data,
-                key=event.partition_key.encode(),
-                headers=self._headers(event),
-                partition=partition,
-            )
-        except MessageSizeTooLargeError as error:
-            raise PoisonEventError(str(error)) from error
-        except (KafkaError, OSError, ValueError) as error:  # ValueError: no such partition
-            raise UnrecoverableError(f"kafka-python does not send: {error or type(error).__name__}") from error
-        self._pending.append(future)
-        self.sent += 1
+        self.send_all((event,), lambda _: partition)
 
     def send_all(self, events: Sequence[Event], partition: Callable[[Event], int]) -> None:
+        send, headers, topics, limits, pending = (
+            self._producer.send, self._headers, self._topics, self._limits, self._pending,
+        )  # fmt: skip
         for event in events:
-            self.send(event, partition(event))
+            topic, _, _, _, _, key, _, _, data = event
+            if len(data) > limits[topic] >> 1:
+                check_size(event, limits[topic])
+            try:
+                pending.append(send(topics[topic], data, key.encode(), headers(event), partition(event)))
+            except MessageSizeTooLargeError as error:
+                raise PoisonEventError(str(error)) from error
+            except (KafkaError, OSError, ValueError) as error:  # ValueError: no such partition
+                raise UnrecoverableError(f"kafka-python does not send: {error or type(error).__name__}") from error
+            self.sent += 1
 
     def settled(self) -> int:
         pending = self._pending

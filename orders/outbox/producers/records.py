@@ -6,6 +6,7 @@ from typing import Final
 from django.conf import settings
 
 from orders.outbox.events import Event
+from orders.outbox.producers.interface import PoisonEventError
 
 Header = tuple[str, str | bytes | None]  # always bytes; so wide because lists of them go to confluent-kafka's types
 
@@ -50,3 +51,13 @@ def size_bytes(event: Event) -> int:
     """At least what the event takes as a batch of its own; texts have at most 4 bytes a character."""
     texts = len(event.id) + len(event.type) + len(event.key) + len(event.partition_key)
     return len(event.data) + 4 * texts + len(settings.EVENT_SOURCE) + OVERHEAD_BYTES
+
+
+def check_size(event: Event, limit: int) -> None:
+    """
+    Raises:
+        PoisonEventError: the event has more bytes than a batch of its topic may have.
+    """
+    size = size_bytes(event)
+    if size > limit:
+        raise PoisonEventError(f"The event has {size:,} bytes, its topic takes {limit:,}.")
