@@ -29,9 +29,8 @@ def test_a_connection_that_was_closed_is_made_again(keys: list[str]) -> None:
     own.mget(keys)
     own._connection._sock.shutdown(socket.SHUT_RDWR)
     assert own.mget(keys[:1]) == [b"small"]
-    for found in client().client_list():
-        if found["cmd"] == "mget":
-            client().client_kill(found["addr"])
+    own._connection.send_command("CLIENT", "ID")
+    assert client().client_kill_filter(_id=own._connection.read_response()) == 1
     assert own.mget(keys[:1]) == [b"small"]
 
 
